@@ -1,0 +1,53 @@
+"""The error tree. Every message holds the value, what was expected and what to do.
+
+    FerritinError
+    ├── InputError (ValueError)          a file or array cannot be used; the command line exits with 1
+    │   ├── FormatError                  the file is not what its name says, or is damaged
+    │   ├── HeaderError                  the file opens, but what it says of the scan is missing or absurd
+    │   ├── ShapeError                   arrays that belong together differ in shape
+    │   └── AmbiguousError               two readings are possible; the message names the option that decides
+    ├── ParameterError (ValueError)      a method's parameter is out of its range
+    ├── UnknownMethodError (LookupError) no such stage, method or parameter
+    ├── MemoryLimitError (MemoryError)   the run would not fit into the memory it was given
+    └── DeviceError (RuntimeError)       the device asked for is not there
+"""
+
+
+class FerritinError(Exception):
+    """Base of every error that ferritin raises on purpose."""
+
+
+class InputError(FerritinError, ValueError):
+    """A file or an array cannot be used."""
+
+
+class FormatError(InputError):
+    """The file is not what its name says, or is damaged."""
+
+
+class HeaderError(InputError):
+    """The file opens, but what it says of the scan is missing or absurd."""
+
+
+class ShapeError(InputError):
+    """Arrays that belong together differ in shape."""
+
+
+class AmbiguousError(InputError):
+    """Two readings are possible; the message names the option that decides."""
+
+
+class ParameterError(FerritinError, ValueError):
+    """A parameter of a method is out of its range."""
+
+
+class UnknownMethodError(FerritinError, LookupError):
+    """No such stage, method or parameter."""
+
+
+class MemoryLimitError(FerritinError, MemoryError):
+    """The run would not fit into the memory that it was given."""
+
+
+class DeviceError(FerritinError, RuntimeError):
+    """The device that was asked for is not there."""

@@ -1,0 +1,181 @@
+"""THE MAP: what flows between the stages (name, unit, shape, dtype) and the stages in order.
+
+Sign contract: S(TE) = M0 exp(-R2* TE) exp(+i(phi0 + 2 pi f TE)), f the field in Hz. A higher field makes the phase grow;
+paramagnetic tissue is positive in chi. Arrays are (x, y, z), the echo and the coil axes come first, in C order.
+
+A method of a stage is a plain function. Its positional arguments are named after the artifacts that it consumes (and
+`scan`); an argument with a default is used when it is there. It returns one of the named tuples below, whose fields
+are the artifacts that it produces, and a Record of what happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ferritin.errors import InputError, ShapeError
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a method did beside its result.
+
+    iterations: of the outermost loop; 0 for a closed form.
+    residual: the last value of the quantity that the stopping rule watches; None for a closed form.
+    stopped_by: "closed form", "tolerance", "iterations", or the rule's own words.
+    notes: findings that the report must show.
+    """
+
+    iterations: int = 0
+    residual: float | None = None
+    stopped_by: str = "closed form"
+    notes: tuple[str, ...] = ()
+
+
+class CoilImages(NamedTuple):
+    """Result of the stage `image`."""
+
+    coil_images: Any
+    record: Record = Record()
+
+
+class Echoes(NamedTuple):
+    """Result of the stage `coils`."""
+
+    echoes: Any
+    noise_sd: float | None
+    record: Record = Record()
+
+
+class Mask(NamedTuple):
+    """Result of the stage `mask`."""
+
+    mask: Any
+    record: Record = Record()
+
+
+class UnwrappedPhase(NamedTuple):
+    """Result of the stage `unwrap`."""
+
+    unwrapped_phase: Any
+    record: Record = Record()
+
+
+class TotalField(NamedTuple):
+    """Result of the stage `field`."""
+
+    total_field: Any
+    field_noise: Any
+    record: Record = Record()
+
+
+class LocalField(NamedTuple):
+    """Result of the stage `background`: the mask is where the local field is valid."""
+
+    local_field: Any
+    mask: Any
+    record: Record = Record()
+
+
+class Susceptibility(NamedTuple):
+    """Result of the stage `dipole`."""
+
+    chi: Any
+    record: Record = Record()
+
+
+class Relaxation(NamedTuple):
+    """Result of the stage `r2star`."""
+
+    r2star: Any
+    r2star_se: Any
+    s0: Any
+    record: Record = Record()
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One quantity on its way through the stages.
+
+    axes: names of the array axes, () for a scalar; file: BIDS entities and suffix of the written map, None when the
+    artifact is not written by itself.
+    """
+
+    name: str
+    unit: str
+    axes: tuple[str, ...]
+    dtype: str
+    meaning: str
+    file: str | None = None
+
+
+_XYZ = ("x", "y", "z")
+ARTIFACTS: Mapping[str, Artifact] = {
+    a.name: a
+    for a in (
+        Artifact("raw", "", (), "object", "raw k-space file, opened and not yet read"),
+        Artifact("coil_images", "noise sd", ("coil", "echo", *_XYZ), "complex64",
+                 "whitened coil images; read one [coil, echo] at a time"),
+        Artifact("echoes", "arbitrary", ("echo", *_XYZ), "complex64", "coil-combined complex echoes"),
+        Artifact("noise_sd", "as echoes", (), "float", "noise sd of the real and of the imaginary part of the echoes"),
+        Artifact("mask", "", _XYZ, "bool", "where the next maps are valid", "desc-brain_mask"),
+        Artifact("r2star", "1/s", _XYZ, "float32", "effective transverse relaxation rate", "R2starmap"),
+        Artifact("r2star_se", "1/s", _XYZ, "float32", "standard error of R2*", "desc-se_R2starmap"),
+        Artifact("s0", "arbitrary", _XYZ, "float32", "magnitude extrapolated to TE = 0", "S0map"),
+        Artifact("unwrapped_phase", "rad", ("echo", *_XYZ), "float32", "phase without 2 pi jumps"),
+        Artifact("total_field", "Hz", _XYZ, "float32", "offset from the transmitter frequency", "desc-total_fieldmap"),
+        Artifact("field_noise", "Hz", _XYZ, "float32", "standard deviation of total_field", "desc-noise_fieldmap"),
+        Artifact("local_field", "Hz", _XYZ, "float32", "field of the sources inside the mask", "desc-local_fieldmap"),
+        Artifact("chi", "ppm", _XYZ, "float32", "volume susceptibility (SI), relative to a stated reference", "Chimap"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the reconstruction: what it makes, the folder of its methods, and the default one."""
+
+    name: str
+    folder: str
+    produces: tuple[str, ...]
+    default: str
+    meaning: str
+
+
+STAGES: Mapping[str, Stage] = {
+    s.name: s
+    for s in (
+        Stage("image", "kspace", ("coil_images",), "cartesian", "raw k-space to whitened coil images"),
+        Stage("coils", "coils", ("echoes", "noise_sd"), "mcpc3ds", "coil images to combined complex echoes"),
+        Stage("mask", "mask", ("mask",), "signal", "where there is tissue with signal"),
+        Stage("r2star", "relax", ("r2star", "r2star_se", "s0"), "nonlinear", "decay of the magnitude over the echoes"),
+        Stage("unwrap", "field", ("unwrapped_phase",), "laplacian", "phase without 2 pi jumps"),
+        Stage("field", "field", ("total_field", "field_noise"), "linear", "frequency from the phase of all echoes"),
+        Stage("background", "background", ("local_field", "mask"), "vsharp", "fields of outside sources removed"),
+        Stage("dipole", "dipole", ("chi",), "tv", "susceptibility from the local field"),
+    )
+}
+
+
+def check(name: str, value: Any, scan: Any = None) -> Any:
+    """Check one artifact against its row of the map and return it.
+
+    Raises ShapeError or InputError with the name, what was met and what was expected. Reads no voxel.
+    """
+    row = ARTIFACTS[name]
+    if not row.axes or value is None:
+        return value
+    shape, dtype = tuple(value.shape), np.dtype(value.dtype)
+    if len(shape) != len(row.axes):
+        raise ShapeError(f"{name} has shape {shape}, expected the axes ({', '.join(row.axes)})")
+    if dtype != np.dtype(row.dtype):
+        raise InputError(f"{name} has dtype {dtype}, expected {row.dtype}; convert it with .astype('{row.dtype}')")
+    if scan is not None:
+        lengths = dict(zip(_XYZ, scan.shape)) | {"echo": scan.n_echoes}
+        expected = tuple(lengths.get(axis, n) for axis, n in zip(row.axes, shape))
+        if shape != expected:
+            raise ShapeError(f"{name} has shape {shape}, expected {expected} from the scan's header")
+    return value
