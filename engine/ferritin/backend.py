@@ -146,8 +146,10 @@ def device_of(name: str) -> str:
     except Exception as why:
         if name == "auto":
             return "cpu"
-        raise DeviceError(f"device '{name}' asked for, but CUDA cannot be used ({why}); "
-                          "install ferritin[cuda12] or [cuda13], or use --device cpu") from why
+        raise DeviceError(
+            f"device '{name}' asked for, but CUDA cannot be used ({why}); "
+            "install ferritin[cuda12] or [cuda13], or use --device cpu"
+        ) from why
     if index >= found:
         if name == "auto":
             return "cpu"

@@ -1,15 +1,15 @@
 """The error tree. Every message holds the value, what was expected and what to do.
 
-    FerritinError
-    ├── InputError (ValueError)          a file or array cannot be used; the command line exits with 1
-    │   ├── FormatError                  the file is not what its name says, or is damaged
-    │   ├── HeaderError                  the file opens, but what it says of the scan is missing or absurd
-    │   ├── ShapeError                   arrays that belong together differ in shape
-    │   └── AmbiguousError               two readings are possible; the message names the option that decides
-    ├── ParameterError (ValueError)      a method's parameter is out of its range
-    ├── UnknownMethodError (LookupError) no such stage, method or parameter
-    ├── MemoryLimitError (MemoryError)   the run would not fit into the memory it was given
-    └── DeviceError (RuntimeError)       the device asked for is not there
+FerritinError
+├── InputError (ValueError)          a file or array cannot be used; the command line exits with 1
+│   ├── FormatError                  the file is not what its name says, or is damaged
+│   ├── HeaderError                  the file opens, but what it says of the scan is missing or absurd
+│   ├── ShapeError                   arrays that belong together differ in shape
+│   └── AmbiguousError               two readings are possible; the message names the option that decides
+├── ParameterError (ValueError)      a method's parameter is out of its range
+├── UnknownMethodError (LookupError) no such stage, method or parameter
+├── MemoryLimitError (MemoryError)   the run would not fit into the memory it was given
+└── DeviceError (RuntimeError)       the device asked for is not there
 """
 
 

@@ -32,7 +32,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Method:
-    """One way to do a stage."""
+    """One way to do a stage. host: it works on host arrays whatever the device, and the pipeline moves them."""
 
     stage: str
     name: str
@@ -42,6 +42,8 @@ class Method:
     optional: tuple[str, ...]
     produces: tuple[str, ...]
     parameters: tuple[Parameter, ...]
+    host: bool = False
+    takes_progress: bool = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -52,7 +54,9 @@ class Method:
         out = {}
         for name, value in settings.items():
             if name not in known:
-                raise UnknownMethodError(f"{self.stage}.{self.name} has no parameter '{name}'; it has: {', '.join(known) or 'none'}")
+                raise UnknownMethodError(
+                    f"{self.stage}.{self.name} has no parameter '{name}'; it has: {', '.join(known) or 'none'}"
+                )
             out[known[name].keyword] = _convert(self, known[name], value)
         return out
 
@@ -79,22 +83,22 @@ def _convert(method: Method, parameter: Parameter, value: Any) -> Any:
 _methods: dict[tuple[str, str], Method] = {}
 
 
-def method(stage: str, *, source: str, name: str | None = None) -> Callable[[Callable], Callable]:
+def method(stage: str, *, source: str, name: str | None = None, host: bool = False) -> Callable[[Callable], Callable]:
     """Register a function as a method of a stage, under its own name unless another is given.
 
-    source: paper and equation that the method is written from.
+    source: paper and equation that the method is written from. host: it needs host arrays (region growing, say).
     Parameters of the method may be annotated with their unit: `radius_mm: Annotated[float, "mm"] = 12.0`.
     """
 
     def register(function: Callable) -> Callable:
-        entry = _describe(stage, name or function.__name__.rstrip("_"), function, source)
+        entry = _describe(stage, name or function.__name__.rstrip("_"), function, source, host)
         _methods[stage, entry.name] = entry
         return function
 
     return register
 
 
-def _describe(stage: str, name: str, function: Callable, source: str) -> Method:
+def _describe(stage: str, name: str, function: Callable, source: str, host: bool) -> Method:
     if stage not in STAGES:
         raise UnknownMethodError(f"no stage '{stage}'; the stages are {', '.join(STAGES)}")
     hints = typing.get_type_hints(function, include_extras=True)
@@ -109,11 +113,16 @@ def _describe(stage: str, name: str, function: Callable, source: str) -> Method:
         elif p.name != "scan":
             positional.append(p)
     return Method(
-        stage=stage, name=name, function=function, source=source,
+        stage=stage,
+        name=name,
+        function=function,
+        source=source,
         consumes=tuple(p.name for p in positional if p.default is p.empty),
         optional=tuple(p.name for p in positional if p.default is not p.empty),
         produces=tuple(f for f in hints["return"]._fields if f != "record"),
         parameters=tuple(parameters),
+        host=host,
+        takes_progress="progress" in inspect.signature(function).parameters,
     )
 
 

@@ -78,8 +78,12 @@ class Scan:
         if len(polarity) != len(te) or set(polarity) - {1, -1}:
             raise ShapeError(f"polarity {polarity} does not name + or - for each of {len(te)} echoes; see --polarity")
         for name, value in dict(
-            te_s=te, affine=affine, polarity=polarity, data=MappingProxyType(dict(self.data)),
-            f0_hz=float(self.f0_hz or 1e6 * hz_per_ppm(self.b0_t)), shape=tuple(int(n) for n in self.shape),
+            te_s=te,
+            affine=affine,
+            polarity=polarity,
+            data=MappingProxyType(dict(self.data)),
+            f0_hz=float(self.f0_hz or 1e6 * hz_per_ppm(self.b0_t)),
+            shape=tuple(int(n) for n in self.shape),
         ).items():
             object.__setattr__(self, name, value)
 

@@ -117,8 +117,13 @@ ARTIFACTS: Mapping[str, Artifact] = {
     a.name: a
     for a in (
         Artifact("raw", "", (), "object", "raw k-space file, opened and not yet read"),
-        Artifact("coil_images", "noise sd", ("coil", "echo", *_XYZ), "complex64",
-                 "whitened coil images; read one [coil, echo] at a time"),
+        Artifact(
+            "coil_images",
+            "noise sd",
+            ("coil", "echo", *_XYZ),
+            "complex64",
+            "whitened coil images; read one [coil, echo] at a time",
+        ),
         Artifact("echoes", "arbitrary", ("echo", *_XYZ), "complex64", "coil-combined complex echoes"),
         Artifact("noise_sd", "as echoes", (), "float", "noise sd of the real and of the imaginary part of the echoes"),
         Artifact("mask", "", _XYZ, "bool", "where the next maps are valid", "desc-brain_mask"),
@@ -129,6 +134,9 @@ ARTIFACTS: Mapping[str, Artifact] = {
         Artifact("total_field", "Hz", _XYZ, "float32", "offset from the transmitter frequency", "desc-total_fieldmap"),
         Artifact("field_noise", "Hz", _XYZ, "float32", "standard deviation of total_field", "desc-noise_fieldmap"),
         Artifact("local_field", "Hz", _XYZ, "float32", "field of the sources inside the mask", "desc-local_fieldmap"),
+        Artifact(
+            "local_mask", "", _XYZ, "bool", "mask after `background`: where the local field is valid", "desc-local_mask"
+        ),
         Artifact("chi", "ppm", _XYZ, "float32", "volume susceptibility (SI), relative to a stated reference", "Chimap"),
     )
 }
@@ -136,24 +144,51 @@ ARTIFACTS: Mapping[str, Artifact] = {
 
 @dataclass(frozen=True)
 class Stage:
-    """A step of the reconstruction: what it makes, the folder of its methods, and the default one."""
+    """A step of the reconstruction: what it makes, the folder of its methods, and the default one.
+
+    The first product is what the stage is for; it names the stage in a plan. min_echoes: fewer make the stage
+    impossible. one_echo: the default method when there is one echo.
+    """
 
     name: str
     folder: str
     produces: tuple[str, ...]
     default: str
     meaning: str
+    min_echoes: int = 1
+    one_echo: str | None = None
 
 
 STAGES: Mapping[str, Stage] = {
     s.name: s
     for s in (
         Stage("image", "kspace", ("coil_images",), "cartesian", "raw k-space to whitened coil images"),
-        Stage("coils", "coils", ("echoes", "noise_sd"), "mcpc3ds", "coil images to combined complex echoes"),
+        Stage(
+            "coils",
+            "coils",
+            ("echoes", "noise_sd"),
+            "mcpc3ds",
+            "coil images to combined complex echoes",
+            one_echo="inati",
+        ),
         Stage("mask", "mask", ("mask",), "signal", "where there is tissue with signal"),
-        Stage("r2star", "relax", ("r2star", "r2star_se", "s0"), "nonlinear", "decay of the magnitude over the echoes"),
+        Stage(
+            "r2star",
+            "relax",
+            ("r2star", "r2star_se", "s0"),
+            "nonlinear",
+            "decay of the magnitude over the echoes",
+            min_echoes=2,
+        ),
         Stage("unwrap", "field", ("unwrapped_phase",), "laplacian", "phase without 2 pi jumps"),
-        Stage("field", "field", ("total_field", "field_noise"), "linear", "frequency from the phase of all echoes"),
+        Stage(
+            "field",
+            "field",
+            ("total_field", "field_noise"),
+            "linear",
+            "frequency from the phase of all echoes",
+            min_echoes=2,
+        ),
         Stage("background", "background", ("local_field", "mask"), "vsharp", "fields of outside sources removed"),
         Stage("dipole", "dipole", ("chi",), "tv", "susceptibility from the local field"),
     )

@@ -1,0 +1,35 @@
+"""What one stage did: method, parameters, cost, outcome. The report, recon.json and the benchmark all read this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ferritin.stages import Record
+
+
+@dataclass(frozen=True)
+class StageInfo:
+    """One finished stage.
+
+    seconds and fft_count are of the method alone, files excluded; peak_bytes is the process's peak resident memory
+    while it ran; reused is True when the result came from an earlier run in the same folder.
+    """
+
+    stage: str
+    method: str
+    source: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    peak_bytes: int = 0
+    fft_count: float = 0.0
+    record: Record = Record()
+    reused: bool = False
+    key: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready, the record's fields beside the others."""
+        out = asdict(self)
+        record = out.pop("record")
+        return out | record
