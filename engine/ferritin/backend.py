@@ -172,6 +172,26 @@ def to_host(x: Any) -> Any:
     return x.get() if type(x).__module__.partition(".")[0] == "cupy" else x
 
 
+@contextmanager
+def on_device(device: str):
+    """Make a CUDA device the current one inside the block; nothing for "cpu"."""
+    if device == "cpu":
+        yield
+    else:
+        import cupy
+
+        with cupy.cuda.Device(int(device.partition(":")[2])):
+            yield
+
+
+def synchronize(device: str) -> None:
+    """Wait until the device has finished; nothing for "cpu"."""
+    if device != "cpu":
+        import cupy
+
+        cupy.cuda.get_current_stream().synchronize()
+
+
 def reset_peak_memory() -> bool:
     """Start a new count of the host's peak memory; False where the system does not let a process do so."""
     try:

@@ -32,8 +32,8 @@ class Scan:
     Attributes
     ----------
     te_s : tuple of float [s]
-        Echo times, increasing.
-    b0_t : float [T]
+        Echo times, increasing; empty only for a scan without echoes (a field map from elsewhere).
+    b0_t : float [T] or None
         Static field.
     affine : (4, 4) float64 [mm]
         Voxel index (x, y, z) to RAS+ world coordinates.
@@ -54,7 +54,7 @@ class Scan:
     """
 
     te_s: tuple[float, ...]
-    b0_t: float
+    b0_t: float | None
     affine: np.ndarray
     shape: tuple[int, int, int]
     f0_hz: float | None = None
@@ -67,9 +67,11 @@ class Scan:
     def __post_init__(self) -> None:
         te = tuple(float(t) for t in self.te_s)
         ms = [round(1e3 * t, 4) for t in te]
-        if not te or not all(np.isfinite(te)) or te[0] <= 0 or any(b <= a for a, b in zip(te, te[1:])):
+        if not all(np.isfinite(te)) or any(b <= a for a, b in zip((0.0, *te), te)):
             raise HeaderError(f"echo times must be positive and increase, got {ms} ms; give them with --te-ms")
-        if not np.isfinite(self.b0_t) or not 0.01 < self.b0_t < 30:
+        if not te and {"raw", "echoes"} & {*self.data}:
+            raise HeaderError("no echo times are known; give them with --te-ms")
+        if self.b0_t is not None and not 0.01 < self.b0_t < 30:
             raise HeaderError(f"field strength {self.b0_t} T is not between 0.01 and 30 T; give it with --b0")
         affine = np.asarray(self.affine, np.float64)
         if affine.shape != (4, 4) or abs(np.linalg.det(affine[:3, :3])) < 1e-9 or not np.all(np.isfinite(affine)):
@@ -77,14 +79,16 @@ class Scan:
         polarity = tuple(self.polarity) or (1,) * len(te)
         if len(polarity) != len(te) or set(polarity) - {1, -1}:
             raise ShapeError(f"polarity {polarity} does not name + or - for each of {len(te)} echoes; see --polarity")
-        for name, value in dict(
-            te_s=te,
-            affine=affine,
-            polarity=polarity,
-            data=MappingProxyType(dict(self.data)),
-            f0_hz=float(self.f0_hz or 1e6 * hz_per_ppm(self.b0_t)),
-            shape=tuple(int(n) for n in self.shape),
-        ).items():
+        f0 = self.f0_hz or (self.b0_t and 1e6 * hz_per_ppm(self.b0_t))
+        clean = {
+            "te_s": te,
+            "affine": affine,
+            "polarity": polarity,
+            "data": MappingProxyType(dict(self.data)),
+            "f0_hz": f0 and float(f0),
+            "shape": tuple(int(n) for n in self.shape),
+        }
+        for name, value in clean.items():
             object.__setattr__(self, name, value)
 
     @property
@@ -106,7 +110,9 @@ class Scan:
 
     @property
     def hz_per_ppm(self) -> float:
-        """Hz that one ppm of B0 is worth, from the header's proton frequency."""
+        """Hz that one ppm of B0 is worth, from the header's proton frequency. Raises HeaderError when unknown."""
+        if not self.f0_hz:
+            raise HeaderError("the field strength is not known, so Hz cannot become ppm; give it with --b0")
         return 1e-6 * self.f0_hz
 
     def replace(self, **changes: Any) -> Scan:
