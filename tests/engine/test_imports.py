@@ -13,14 +13,16 @@ import ferritin
 
 ENGINE = Path(ferritin.__file__).parent
 # A module may import from its own layer's own folder and from the layers before it.
-LAYERS = (
-    ("errors", "units", "scan", "stages", "registry", "backend"),
-    ("ops", "solvers"),
-    ("kspace", "coils", "field", "mask", "background", "dipole", "relax", "sources", "iron", "contrast")
-    + ("io", "metrics", "phantom"),
-    ("report",),
-    ("run",),
-)
+LAYERS = [
+    part.split()
+    for part in (
+        "errors units scan stages registry backend",
+        "ops solvers",
+        "kspace coils field mask background dipole relax sources iron contrast io metrics phantom",
+        "report",
+        "run",
+    )
+]
 MODULES = sorted(path for path in ENGINE.rglob("*.py") if path != ENGINE / "__init__.py")
 
 
