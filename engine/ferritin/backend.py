@@ -58,9 +58,9 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@dataclass
+@dataclass(eq=False)
 class FFTCount:
-    """Volume transforms done inside a `count_ffts` block; a transform over some axes counts by their share of the cost."""
+    """3-D transforms done inside a `count_ffts` block; one over some axes counts by their share of the cost."""
 
     count: float = 0.0
 

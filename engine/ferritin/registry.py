@@ -71,7 +71,7 @@ def _convert(method: Method, parameter: Parameter, value: Any) -> Any:
             if text.lower() == "none":
                 value = None
             elif "," in text or (text[:1] in "[(" and text[-1:] in "])"):
-                value = [v for v in text.strip("[]()").replace(",", " ").split()]
+                value = text.strip("[]()").replace(",", " ").split()
         return pydantic.TypeAdapter(parameter.type).validate_python(value)
     except pydantic.ValidationError as why:
         raise ParameterError(

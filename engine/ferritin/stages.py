@@ -1,7 +1,7 @@
 """THE MAP: what flows between the stages (name, unit, shape, dtype) and the stages in order.
 
-Sign contract: S(TE) = M0 exp(-R2* TE) exp(+i(phi0 + 2 pi f TE)), f the field in Hz. A higher field makes the phase grow;
-paramagnetic tissue is positive in chi. Arrays are (x, y, z), the echo and the coil axes come first, in C order.
+Sign contract: S(TE) = M0 exp(-R2* TE) exp(+i(phi0 + 2 pi f TE)), f the field in Hz. A higher field makes the phase
+grow; paramagnetic tissue is positive in chi. Arrays are (x, y, z), the echo and coil axes come first, in C order.
 
 A method of a stage is a plain function. Its positional arguments are named after the artifacts that it consumes (and
 `scan`); an argument with a default is used when it is there. It returns one of the named tuples below, whose fields

@@ -24,7 +24,7 @@ class StageInfo:
     seconds: float = 0.0
     peak_bytes: int = 0
     fft_count: float = 0.0
-    record: Record = Record()
+    record: Record = field(default_factory=Record)
     reused: bool = False
     key: str = ""
 
