@@ -119,6 +119,16 @@ def ifftn(x: Any, axes: tuple[int, ...] = _LAST3, norm: str = "backward", overwr
     return _transform("ifftn", x, axes=axes, norm=norm, overwrite_x=overwrite_x)
 
 
+def dctn(x: Any, axes: tuple[int, ...] = _LAST3) -> Any:
+    """Cosine transform of type 2 over the last three axes, unnormalised: even reflection at the walls, real to real."""
+    return _transform("dctn", x, axes=axes)
+
+
+def idctn(x: Any, axes: tuple[int, ...] = _LAST3, overwrite_x: bool = True) -> Any:
+    """Inverse of dctn. Destroys x unless told not to."""
+    return _transform("idctn", x, axes=axes, overwrite_x=overwrite_x)
+
+
 def fast_length(n: int) -> int:
     """The next length with prime factors 2, 3, 5 (7) only, even so that real transforms stay cheap."""
     n += n % 2
