@@ -1,0 +1,49 @@
+"""TKD: division by the dipole kernel, cut where the kernel is small, with the point spread corrected."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+
+from ferritin.backend import irfftn, namespace
+from ferritin.dipole._problem import Problem
+from ferritin.errors import ParameterError
+from ferritin.registry import method
+from ferritin.stages import Susceptibility
+
+
+@method("dipole", source="Shmueli K, et al. MRM 2009;62:1510, eq. 6; point spread: Schweser F, et al. MRM 2013;69:1582")
+def tkd(
+    local_field: Any,
+    mask: Any,
+    scan: Any,
+    *,
+    threshold: Annotated[float, "1"] = 0.15,
+    reference: Annotated[str, "mean|none"] = "mean",
+) -> Susceptibility:
+    """Thresholded k-space division.
+
+    Parameters
+    ----------
+    local_field : (x, y, z) float32 [Hz]
+    mask : (x, y, z) bool
+    threshold : where |D| is smaller, sign(D)/threshold stands for 1/D. Between 0 and 2/3.
+    reference : "mean" subtracts the mean over the mask.
+
+    Returns
+    -------
+    Susceptibility
+        chi in ppm, 0 outside the mask; divided by the mean over k of D/D_cut, which is what the cut takes from a
+        point source.
+    """
+    if not 0 < threshold < 2 / 3:
+        raise ParameterError(f"tkd threshold = {threshold}, expected between 0 and 2/3; the default is 0.15")
+    problem = Problem(local_field, mask, scan)
+    xp, kernel = namespace(local_field), problem.dipole.kernel
+    cut = xp.where(kernel < 0, np.float32(-1), np.float32(1)) * xp.maximum(abs(kernel), np.float32(threshold))
+    correction = problem.half_mean(kernel / cut)
+    spectrum = problem.spectrum()
+    spectrum /= cut
+    spectrum *= 1 / correction
+    return problem.finish(irfftn(spectrum, problem.box.shape), reference=reference)

@@ -1,0 +1,41 @@
+"""Spherical mean values: the ball as a convolution kernel, and where a ball fits into a mask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ferritin.backend import namespace, ndimage, rfftn
+
+
+def ball_spectrum(xp: Any, shape: tuple[int, int, int], voxel_mm: tuple[float, ...], radius_mm: float) -> Any:
+    """Half spectrum of the ball of all voxels whose centre lies within the radius, normalised to sum 1.
+
+    Returns (x, y, z//2+1) float32; real, since the ball is even.
+    """
+    r2 = 0
+    for axis, (n, v) in enumerate(zip(shape, voxel_mm)):
+        index = xp.arange(n, dtype=np.float32)
+        distance = xp.minimum(index, n - index) * np.float32(v)
+        r2 = r2 + (distance**2).reshape([-1 if a == axis else 1 for a in range(3)])
+    ball = (r2 <= np.float32(radius_mm * (1 + 1e-6)) ** 2).astype(np.float32)
+    ball /= ball.sum()
+    return rfftn(ball).real.copy()
+
+
+def depth_mm(mask: Any, voxel_mm: tuple[float, ...]) -> Any:
+    """Distance [mm] of each voxel to the nearest voxel centre outside the mask; outside the volume counts as outside.
+
+    A ball of radius r centred on a voxel lies in the mask where the depth is greater than r. (x, y, z) float32.
+    """
+    xp = namespace(mask)
+    padded = xp.zeros(tuple(n + 2 for n in mask.shape), dtype=bool)
+    padded[1:-1, 1:-1, 1:-1] = mask
+    depth = ndimage(mask).distance_transform_edt(padded, sampling=voxel_mm)
+    return depth[1:-1, 1:-1, 1:-1].astype(np.float32)
+
+
+def erode(mask: Any, radius_mm: float, voxel_mm: tuple[float, ...]) -> Any:
+    """The mask where a ball of the radius fits, bool."""
+    return depth_mm(mask, voxel_mm) > radius_mm
