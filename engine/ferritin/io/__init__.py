@@ -1,0 +1,57 @@
+"""Files in: raw k-space and NIfTI images to a Scan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ferritin.io import checks
+from ferritin.scan import Scan
+
+
+def read(
+    path: str | Path,
+    *,
+    te_ms: Sequence[float] | None = None,
+    b0: float | None = None,
+    polarity: str | Sequence[int] | None = None,
+    phase_scaling: str | None = None,
+    phase_sign: str | int = "+",
+) -> Scan:
+    """Read a scan: an ISMRMRD .h5 file, a BIDS dataset or subject folder, or a folder of mag/phase NIfTI files.
+
+    Parameters
+    ----------
+    path : file or folder
+    te_ms : echo times [ms], optional
+        Instead of those in the file, one for each echo.
+    b0 : float [T], optional
+        Instead of the file's field strength.
+    polarity : "+-+-" or signs, optional
+        Readout direction of each echo; from the raw lines' flags when not given, all + for NIfTI.
+    phase_scaling : optional
+        What NIfTI phase values mean: "rad", "4096" (±4096 is ±π), "0..4095" (0 to 2π), "mrad", or "header" (the file's
+        slope and intercept give rad). Recognised from the values when not given.
+    phase_sign : "+" or "-"
+        "-" negates the phase, for scanners whose phase falls where the field is higher (GE, as a rule).
+
+    Returns
+    -------
+    Scan
+        Its data hold `raw` (a RawFile, no sample read yet) or `echoes` (echo, x, y, z) complex64.
+
+    Raises
+    ------
+    FormatError, HeaderError, ShapeError, AmbiguousError
+        One line with the file, the value and the remedy.
+    """
+    path = checks.existing(path)
+    if path.is_dir():
+        from ferritin.io import bids
+
+        return bids.read(
+            path, te_ms=te_ms, b0=b0, polarity=polarity, phase_scaling=phase_scaling, phase_sign=phase_sign
+        )  # fmt: skip
+    from ferritin.io import ismrmrd
+
+    return ismrmrd.read(path, te_ms=te_ms, b0=b0, polarity=polarity, phase_sign=phase_sign)

@@ -1,0 +1,306 @@
+"""Read an ISMRMRD (MRD 1) raw file: headers at once, samples in blocks when the stage `image` asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ferritin.errors import FormatError, HeaderError, InputError
+from ferritin.io import checks, geometry, lines
+from ferritin.io.header import Encoding, Header, parse
+from ferritin.scan import Finding, Scan
+from ferritin.units import GAMMA_HZ_PER_T
+
+_BLOCK_ACQUISITIONS, _BLOCK_BYTES = 256, 24 << 20
+_DIRECTIONS = ("position", "read_dir", "phase_dir", "slice_dir")
+
+
+@dataclass(frozen=True, eq=False)
+class RawFile:
+    """An ISMRMRD file whose headers are known and whose samples are still on disk: the artifact `raw`.
+
+    table : one row (lines.TABLE) for each acquisition. imaging : the lines of the image. axes : x, y, z from k-space to
+    image. phase_sign : -1 when the images must be conjugated.
+    """
+
+    path: Path
+    group: str
+    header: Header
+    encoding: Encoding
+    table: np.ndarray
+    imaging: lines.Imaging
+    coverage: lines.Coverage
+    axes: tuple[geometry.Axis, geometry.Axis, geometry.Axis]
+    phase_sign: int
+
+    @property
+    def n_coils(self) -> int:
+        """Receive channels of the imaging lines."""
+        return int(self.table["channels"][self.imaging.rows[0]])
+
+    def samples(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The samples of some acquisitions, in blocks, in file order.
+
+        Parameters
+        ----------
+        rows : increasing acquisition numbers of one channel count.
+
+        Yields
+        ------
+        rows : acquisition numbers of the block, all with the same number of samples
+        data : (line, coil, sample) complex64, as the file holds them
+
+        Raises
+        ------
+        FormatError
+            Damaged samples, or as many as the header does not say, or NaN and infinity among them.
+        """
+        with _opened(self.path) as file:
+            dataset = file[f"{self.group}/data"]
+            for block in self._blocks(rows):
+                data = _read(dataset.fields("data"), block[0], block[-1] + 1, self.path)[block - block[0]]
+                for n_samples in np.unique(self.table["samples"][block]):
+                    same = self.table["samples"][block] == n_samples
+                    yield block[same], self._stack(data[same], block[same])
+
+    def _blocks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """Cut rows into blocks that lie near each other in the file and fit into a small memory."""
+        here = self.table[rows]
+        line_bytes = 8 * int(np.max(here["samples"].astype(np.int64) * here["channels"], initial=1))
+        n = max(1, min(_BLOCK_ACQUISITIONS, _BLOCK_BYTES // line_bytes))
+        at = 0
+        while at < len(rows):
+            stop = at + int(np.searchsorted(rows[at : at + n], rows[at] + n))
+            yield rows[at:stop]
+            at = stop
+
+    def _stack(self, data: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        head = self.table[rows[0]]
+        n_coils, n_samples = int(head["channels"]), int(head["samples"])
+        for row, d in zip(rows, data):
+            if len(d) != 2 * n_coils * n_samples:
+                raise FormatError(
+                    f"{self.path}: acquisition {row} has {len(d)} numbers, expected {2 * n_coils * n_samples} for "
+                    f"{n_coils} coils and {n_samples} samples; the file is damaged, export it again"
+                )
+        out = np.concatenate(data).view(np.complex64).reshape(len(rows), n_coils, n_samples)
+        if not np.isfinite(out.sum()) and not np.isfinite(out).all():
+            bad = ~np.isfinite(out).all(axis=(1, 2))
+            raise FormatError(
+                f"{self.path}: {np.sum(~np.isfinite(out))} NaN or infinite samples from acquisition {rows[bad][0]} on; "
+                "expected finite numbers: export the scan again"
+            )
+        return out
+
+
+def read(
+    path: Path,
+    *,
+    te_ms: Sequence[float] | None = None,
+    b0: float | None = None,
+    polarity: str | Sequence[int] | None = None,
+    phase_sign: str | int = "+",
+) -> Scan:
+    """Read the headers of a raw file; see ferritin.io.read. The scan's data hold `raw`, a RawFile."""
+    header, table, directions, group = _headers(path)
+    imaging, encoding, findings = lines.imaging_lines(table, header.encodings, str(path))
+    _refuse(table, imaging, encoding, path)
+    coverage = lines.coverage(imaging, encoding, str(path))
+    imaging, axes, affine, found = _grid(imaging, encoding, directions, path)
+    findings += found + _sampling_findings(table, imaging, coverage)
+    b0_t = _field_strength(header, b0, path, findings)
+    raw = RawFile(path, group, header, encoding, table, imaging, coverage, axes, checks.phase_sign_of(phase_sign))
+    return checks.scan_of(
+        path,
+        te_s=_echo_times(header, imaging.n_echoes, te_ms, path, findings),
+        b0_t=b0_t,
+        f0_hz=header.f0_hz if b0 is None else None,
+        affine=affine,
+        shape=tuple(a.n for a in axes),
+        polarity=checks.signs(polarity) or _polarity(table, imaging, findings),
+        data={"raw": raw},
+        provenance=_provenance(path, header, phase_sign),
+        findings=tuple(findings),
+    )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    if not h5py.is_hdf5(path):
+        raise FormatError(
+            f"{path} is not an HDF5 file; expected ISMRMRD raw data (.h5), or give a folder of NIfTI files"
+        )
+    try:
+        file = h5py.File(path, "r")
+    except OSError as why:
+        raise FormatError(f"{path} is truncated or damaged ({_reason(why)}); copy or export it again") from None
+    with file:
+        yield file
+
+
+def _reason(why: Exception) -> str:
+    """HDF5's own words, without its preamble, on one line."""
+    text = " ".join(str(why).split())
+    return text.partition("(")[2].removesuffix(")") or text
+
+
+def _read(selection: Any, start: int, stop: int, path: Path) -> np.ndarray:
+    try:
+        return selection[int(start) : int(stop)]
+    except (OSError, RuntimeError, ValueError) as why:
+        raise FormatError(
+            f"{path}: acquisitions {start} to {stop - 1} cannot be read ({_reason(why)}); copy or export the file again"
+        ) from None
+
+
+def _headers(path: Path) -> tuple[Header, np.ndarray, np.ndarray, str]:
+    """XML header, table of acquisitions, their positions and directions (acquisition, 4, 3), and the group's name."""
+    with _opened(path) as file:
+        groups = [name for name, g in file.items() if isinstance(g, h5py.Group) and {"xml", "data"} <= set(g)]
+        if not groups:
+            raise FormatError(
+                f"{path} holds {list(file)[:8]}, expected a group with 'xml' and 'data' (ISMRMRD raw data); "
+                "convert the scan to ISMRMRD"
+            )
+        group = "dataset" if "dataset" in groups else groups[0]
+        dataset = file[f"{group}/data"]
+        if not {"head", "data"} <= set(dataset.dtype.names or ()) or dataset.ndim != 1:
+            raise FormatError(
+                f"{path}: '{group}/data' does not hold acquisitions with 'head' and 'data'; convert the scan again"
+            )
+        if len(dataset) == 0:
+            raise FormatError(f"{path} holds no acquisition; export the scan again")
+        xml = file[f"{group}/xml"]
+        text = _read(xml, 0, 1, path)[0] if xml.ndim else xml[()]
+        header = parse(text.encode() if isinstance(text, str) else bytes(text), str(path))
+        tables, directions = [], []
+        for heads in _head_blocks(dataset, path):
+            tables.append(lines.table_of(heads))
+            directions.append(np.stack([heads[name] for name in _DIRECTIONS], axis=1))
+    return header, np.concatenate(tables), np.concatenate(directions), group
+
+
+def _head_blocks(dataset: h5py.Dataset, path: Path) -> Iterator[np.ndarray]:
+    """Acquisition headers, block by block.
+
+    An uncompressed chunk holds the headers and only references to the samples, so its bytes are taken as they are;
+    otherwise whole acquisitions are read (never the field 'head' alone: HDF5 keeps all samples of the file then).
+    """
+    head, offset = dataset.dtype.fields["head"][:2]
+    plain = dataset.chunks and not dataset.id.get_create_plist().get_nfilters()
+    if plain and dataset.id.get_type().get_size() == dataset.dtype.itemsize:
+        for start in range(0, len(dataset), dataset.chunks[0]):
+            try:
+                chunk = dataset.id.read_direct_chunk((start,))[1]
+            except OSError as why:
+                raise FormatError(
+                    f"{path}: acquisition {start} cannot be read ({_reason(why)}); copy it again"
+                ) from None
+            rows = np.frombuffer(chunk, np.uint8).reshape(-1, dataset.dtype.itemsize)[: len(dataset) - start]
+            yield np.ascontiguousarray(rows[:, offset : offset + head.itemsize]).view(head)[:, 0]
+    else:
+        for start in range(0, len(dataset), _BLOCK_ACQUISITIONS):
+            yield _read(dataset, start, min(start + _BLOCK_ACQUISITIONS, len(dataset)), path)["head"]
+
+
+def _refuse(table: np.ndarray, imaging: lines.Imaging, encoding: Encoding, path: Path) -> None:
+    if encoding.trajectory != "cartesian":
+        raise InputError(f"{path}: trajectory is '{encoding.trajectory}', expected cartesian; grid the data before")
+    channels = np.unique(table["channels"][imaging.rows])
+    if len(channels) > 1 or channels[0] == 0:
+        raise FormatError(
+            f"{path}: imaging lines have {channels.tolist()} channels, expected one number; export it again"
+        )
+
+
+def _grid(imaging: lines.Imaging, encoding: Encoding, directions: np.ndarray, path: Path) -> tuple:
+    """Imaging lines with their slices in spatial order, axes, affine, findings."""
+    axes = geometry.axes_of(encoding)
+    position, read, phase, slice_ = (directions[imaging.rows, i] for i in range(4))
+    rotation, findings = geometry.directions(read, phase, slice_, str(path))
+    first = [int(np.argmax(imaging.slice == s)) for s in range(imaging.n_slices)]
+    order, distance, found = geometry.stack_slices(position[first], rotation[:, 2], axes[2].voxel_mm, str(path))
+    if imaging.n_slices > 1:
+        axes = (*axes[:2], geometry.Axis(1, 1, imaging.n_slices, distance))
+    centre = position[first][order[len(order) // 2]]
+    affine = geometry.affine_of(rotation, np.array([a.voxel_mm for a in axes]), [a.n for a in axes], centre)
+    for name, axis in zip(("read", "phase", "slice"), axes):
+        if axis.n_fft > axis.n_encoded:
+            findings.append(Finding(
+                f"the header asks for {axis.n_fft} steps along {name}, {axis.n_encoded} are encoded",
+                "k-space is filled up with zeros",
+            ))  # fmt: skip
+    return replace(imaging, slice=np.argsort(order)[imaging.slice]), axes, affine, findings + found
+
+
+def _sampling_findings(table: np.ndarray, imaging: lines.Imaging, coverage: lines.Coverage) -> list[Finding]:
+    findings = []
+    kinds, counts = np.unique(table["kind"], return_counts=True)
+    for kind, count in zip(kinds, counts):
+        if kind not in (lines.IMAGING, lines.NOISE, lines.BOTH):
+            findings.append(Finding(f"{count} {lines.KINDS[kind]} lines", "not used for the image", "info"))
+    if lines.NOISE not in kinds:
+        findings.append(Finding("no noise scan", "noise is estimated from outer k-space; its level is relative"))
+    if coverage.fraction < 1:
+        findings.append(Finding(
+            f"{100 * coverage.fraction:.1f} % of the lines of k-space were measured", "the others are zero", "info"
+        ))  # fmt: skip
+    here = table[imaging.rows]
+    if not here["center"].all():
+        findings.append(Finding("lines without a centre sample", "the middle of the line is taken"))
+    return findings
+
+
+def _field_strength(header: Header, b0: float | None, path: Path, findings: list[Finding]) -> float:
+    if b0 is not None:
+        return float(b0)
+    if header.b0_t is None and header.f0_hz is None:
+        raise HeaderError(f"{path}: no field strength in the header; give it with --b0")
+    if header.b0_t is None:
+        findings.append(Finding("no field strength in the header", "taken from the proton frequency"))
+        return header.f0_hz / GAMMA_HZ_PER_T
+    if header.f0_hz and abs(header.f0_hz / GAMMA_HZ_PER_T / header.b0_t - 1) > 0.02:
+        raise HeaderError(
+            f"{path}: field strength {header.b0_t} T and proton frequency {header.f0_hz:.0f} Hz disagree; give --b0"
+        )
+    return header.b0_t
+
+
+def _echo_times(
+    header: Header, n_echoes: int, te_ms: Sequence[float] | None, path: Path, findings: list[Finding]
+) -> tuple[float, ...]:
+    te = checks.echo_times_s(te_ms) or header.te_s
+    ms = [round(1e3 * t, 4) for t in te]
+    if not te:
+        raise HeaderError(f"{path}: no echo times in the header; give them with --te-ms")
+    if len(te) < n_echoes or (te_ms is not None and len(te) != n_echoes):
+        raise HeaderError(f"{path}: lines of {n_echoes} echoes, but echo times {ms} ms; give one for each with --te-ms")
+    if te_ms is None and max(te) < 3e-4:
+        raise HeaderError(f"{path}: echo times {ms} ms look like seconds, expected ms; give them with --te-ms")
+    if len(te) > n_echoes:
+        findings.append(Finding(f"{len(te)} echo times for {n_echoes} echoes", f"the first {n_echoes} are used"))
+    return te[:n_echoes]
+
+
+def _polarity(table: np.ndarray, imaging: lines.Imaging, findings: list[Finding]) -> tuple[int, ...]:
+    """Readout direction of each echo from its reversed lines."""
+    share = np.bincount(imaging.echo, weights=table["reversed"][imaging.rows]) / np.bincount(imaging.echo)
+    if ((share > 0) & (share < 1)).any():
+        findings.append(
+            Finding("echoes with lines of both readout directions", "the more frequent direction is stated")
+        )
+    return tuple(-1 if s > 0.5 else 1 for s in share)
+
+
+def _provenance(path: Path, header: Header, phase_sign: str | int) -> dict[str, Any]:
+    out = {"format": "ISMRMRD", **checks.content_hash(path), **header.facts}
+    out |= {"tr_s": header.tr_s, "flip_deg": header.flip_deg, "patient_position": header.patient_position}
+    return {k: v for k, v in out.items() if v is not None} | {
+        "phase_sign": "+" if checks.phase_sign_of(phase_sign) > 0 else "-"
+    }
