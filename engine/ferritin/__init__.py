@@ -7,3 +7,5 @@
 
 Every method is a plain function: ft.dipole.tkd(local_field, mask, scan, threshold=0.15).chi
 """
+
+__version__ = "0.1.0"

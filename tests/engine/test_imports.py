@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +19,8 @@ LAYERS = [
     for part in (
         "errors units scan stages registry backend",
         "ops solvers",
-        "kspace coils field mask background dipole relax sources iron contrast io metrics phantom",
+        "io",
+        "kspace coils field mask background dipole relax sources iron contrast metrics phantom",
         "report",
         "run",
     )
@@ -81,3 +83,8 @@ def test_optional_packages_are_imported_when_needed():
         top = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
         top |= {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
         assert not {name.partition(".")[0] for name in top} & set(optional), path
+
+
+def test_version_is_the_projects():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert ferritin.__version__ == project["version"]
