@@ -71,20 +71,26 @@ def integrate_wrapped(phase: Any, weight: Any = None, *, n_iterations: int = 10,
         return poisson.solve(source)
     u = xp.zeros_like(phase)
     z = poisson.solve(source)
-    p, rz = z.copy(), xp.vdot(source, z)
+    p, rz = z.copy(), _dot(source, z)
     stop = tolerance**2 * rz
     for _ in range(n_iterations):
-        q = _divergence(p, edges, None)
-        alpha = (rz / xp.vdot(p, q)).astype(np.float32)
-        u += alpha * p
-        source -= alpha * q
-        z = poisson.solve(source)
-        rz, before = xp.vdot(source, z), rz
         if bool(rz <= stop):
             break
+        q = _divergence(p, edges, None)
+        alpha = (rz / _dot(p, q)).astype(np.float32)
+        u += alpha * p
+        q *= alpha
+        source -= q
+        z = poisson.solve(source)
+        rz, before = _dot(source, z), rz
         p *= (rz / before).astype(np.float32)
         p += z
     return u
+
+
+def _dot(a: Any, b: Any) -> Any:
+    """Inner product, summed in float64."""
+    return (a * b).sum(dtype=np.float64)
 
 
 def _ends(axis: int) -> tuple[tuple, tuple]:

@@ -8,7 +8,7 @@ import numpy as np
 
 
 class CoarseGaussian:
-    """A Gaussian filter whose result is kept on a grid of about 0.8 sd, and linearly interpolated back.
+    """A Gaussian filter whose result is kept on a coarse grid, and linearly interpolated back.
 
     Made for maps that are smooth by nature (coil sensitivities, phase offsets): the cost is that of three thin matrix
     products whatever the width, and the coarse map is small enough to be kept. Near the border the kernel is cut and
@@ -22,10 +22,18 @@ class CoarseGaussian:
     voxel_mm : three floats [mm]
     sigma_mm : float [mm]
         Standard deviation of the Gaussian.
+    step : float
+        Spacing of the coarse grid in standard deviations, at most.
+
+    Attributes
+    ----------
+    coarse_shape : three int
     """
 
-    def __init__(self, xp: Any, shape: tuple[int, ...], voxel_mm: tuple[float, ...], sigma_mm: float):
-        pairs = [_axis(n, v, sigma_mm) for n, v in zip(shape, voxel_mm)]
+    def __init__(
+        self, xp: Any, shape: tuple[int, ...], voxel_mm: tuple[float, ...], sigma_mm: float, step: float = 0.8
+    ):
+        pairs = [_axis(n, v, sigma_mm, step * sigma_mm) for n, v in zip(shape, voxel_mm)]
         self._down = [xp.asarray(down) for down, _ in pairs]
         self._up = [xp.asarray(up) for _, up in pairs]
         self.coarse_shape = tuple(down.shape[0] for down, _ in pairs)
@@ -43,10 +51,10 @@ class CoarseGaussian:
         return self.up(self.down(x))
 
 
-def _axis(n: int, voxel: float, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+def _axis(n: int, voxel: float, sigma: float, step: float) -> tuple[np.ndarray, np.ndarray]:
     """Smoothing (m, n) and interpolation (n, m) matrices of one axis, float32."""
     length = (n - 1) * voxel
-    m = min(n, 2 + int(length / (0.8 * sigma)))
+    m = min(n, 2 + int(length / step))
     if n == 1 or m >= n:  # the grid is no finer than the kernel: smooth on the grid itself
         at, up = np.arange(n) * voxel, np.eye(n)
     else:

@@ -1,0 +1,46 @@
+"""The sum over coils that every combination ends with: Σ conj(weight) · image, with the noise kept at one sd."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ferritin.backend import namespace
+
+
+class Combination:
+    """Accumulates coils one at a time, so that memory does not depend on their number.
+
+    Weights are the same for all echoes. The result is divided by sqrt(Σ|weight|²): whitened coils of noise sd 1 give
+    echoes of noise sd 1 in every voxel, with one Gaussian component each for the real and the imaginary part.
+
+    Parameters
+    ----------
+    n_echoes : int
+    like : (x, y, z) complex64
+        Gives shape and device.
+    """
+
+    def __init__(self, n_echoes: int, like: Any):
+        xp = namespace(like)
+        self._echoes = xp.zeros((n_echoes, *like.shape), np.complex64)
+        self._norm2 = xp.zeros(like.shape, np.float32)
+
+    def add(self, weight: Any, image_of: Callable[[int], Any]) -> None:
+        """Add one coil: weight (x, y, z) complex64, consumed; image_of(echo) its image."""
+        self._norm2 += weight.real**2
+        self._norm2 += weight.imag**2
+        weight = weight.conj()
+        for echo in range(len(self._echoes)):
+            self._echoes[echo] += weight * image_of(echo)
+
+    def result(self) -> Any:
+        """Echoes (echo, x, y, z) complex64; zero where no coil has weight."""
+        xp = namespace(self._norm2)
+        scale = xp.sqrt(self._norm2)
+        scale = xp.where(scale > 0, 1 / xp.maximum(scale, np.float32(1e-30)), np.float32(0))
+        for echo in self._echoes:
+            echo *= scale
+        return self._echoes

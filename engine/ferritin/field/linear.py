@@ -1,0 +1,100 @@
+"""Field from unwrapped phase: weighted linear regression over the echoes, with an offset, and its noise."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from scipy.special import chdtri
+
+from ferritin.backend import namespace
+from ferritin.errors import InputError
+from ferritin.registry import method
+from ferritin.stages import Record, TotalField
+
+_TWO_PI = 2 * math.pi
+_TINY = np.float32(1e-30)
+
+
+@method("field", source="weighted least squares; variance of phase: Conturo & Smith, MRM 1990;15:420")
+def linear(echoes, unwrapped_phase, mask, scan, noise_sd=None) -> TotalField:
+    """Fit φ = φ0 + 2π f TE with weights |S|².
+
+    The offset φ0 is free in every voxel, so coil and transmit phases need not have been removed.
+
+    Parameters
+    ----------
+    echoes : (echo, x, y, z) complex64
+    unwrapped_phase : (echo, x, y, z) float32 [rad]
+    mask : (x, y, z) bool
+    scan : Scan
+    noise_sd : float, optional
+        Of the real and of the imaginary part of the echoes. When not given it is taken from the residuals inside the
+        mask, which needs three echoes.
+
+    Returns
+    -------
+    TotalField
+        total_field [Hz], 0 outside the mask; field_noise [Hz] = noise_sd / (2π sqrt(Σ |S|² (TE - mean TE)²)), infinite
+        where no voxel of two echoes has signal, 0 outside the mask.
+
+    Raises
+    ------
+    InputError
+        Fewer than two echoes, or two echoes and no noise level.
+    """
+    if len(echoes) < 2:
+        raise InputError("a field needs two echoes, got one; only the magnitude can be mapped")
+    xp = namespace(echoes)
+    slope, offset, spread = _regression(echoes, unwrapped_phase, scan.te_s)
+    valid = mask & (spread > 0)
+    notes = ()
+    if noise_sd is None:
+        noise_sd = _residual_sd(echoes, unwrapped_phase, slope, offset, valid, scan.te_s)
+        notes = (f"noise sd {noise_sd:.3g} taken from the residuals of the field fit",)
+    noise = np.float32(noise_sd / _TWO_PI) / xp.sqrt(xp.maximum(spread, _TINY))
+    noise = xp.where(valid, noise, xp.where(mask, np.float32(math.inf), np.float32(0)))
+    slope *= np.float32(1 / _TWO_PI)
+    return TotalField(xp.where(valid, slope, np.float32(0)), noise, Record(notes=notes))
+
+
+def _regression(echoes: Any, phase: Any, te_s: tuple[float, ...]) -> tuple[Any, Any, Any]:
+    """Slope [rad/s], offset [rad] at TE = 0 and Σ |S|² (TE - mean TE)², by running weighted moments.
+
+    Moments about the running mean, updated echo by echo, lose no digits in float32 and need one pass.
+    """
+    xp = namespace(echoes)
+    weight, mean_t, mean_p, spread, product = xp.zeros((5, *echoes.shape[1:]), np.float32)
+    for echo, p, te in zip(echoes, phase, te_s):
+        w = echo.real**2
+        w += echo.imag**2
+        weight += w
+        share = w / xp.maximum(weight, _TINY)
+        dt, dp = np.float32(te) - mean_t, p - mean_p
+        w *= 1 - share  # w · (weight before) / (weight after)
+        w *= dt
+        product += w * dp
+        w *= dt
+        spread += w
+        dt *= share
+        mean_t += dt
+        dp *= share
+        mean_p += dp
+    slope = product / xp.maximum(spread, _TINY)
+    mean_p -= slope * mean_t
+    return slope, mean_p, spread
+
+
+def _residual_sd(echoes: Any, phase: Any, slope: Any, offset: Any, valid: Any, te_s: tuple[float, ...]) -> float:
+    """Noise sd from the median over the mask of Σ |S|² (residual phase)², a chi-square of n - 2 degrees of freedom."""
+    xp = namespace(echoes)
+    if len(echoes) < 3 or not bool(valid.any()):
+        raise InputError("noise sd is not known and two echoes leave no residual; give noise_sd")
+    total = xp.zeros(slope.shape, np.float32)
+    for echo, p, te in zip(echoes, phase, te_s):
+        residual = p - offset
+        residual -= slope * np.float32(te)
+        residual *= xp.abs(echo)
+        total += residual**2
+    return math.sqrt(float(xp.median(total[valid])) / float(chdtri(len(echoes) - 2, 0.5)))

@@ -1,0 +1,67 @@
+"""The signal mask on a head of known shape: brain in, scalp out, voids filled, whatever the receive profile."""
+
+import numpy as np
+import pytest
+
+from ferritin.errors import InputError
+from ferritin.mask import signal
+from ferritin.scan import Scan
+
+
+def head(shape=(50, 60, 48), voxel=(3.0, 3.0, 3.0), noise=1.0, seed=0, profile=1.5):
+    """Echoes of a brain with a void, a dark skull with one bridge and a bright scalp, under a steep profile."""
+    rng = np.random.default_rng(seed)
+    x, y, z = np.meshgrid(*((np.arange(n) - n / 2) * v for n, v in zip(shape, voxel)), indexing="ij")
+    r = np.sqrt((x / 60) ** 2 + (y / 72) ** 2 + (z / 56) ** 2)
+    brain = r < 0.85
+    amplitude = 30.0 * brain + 40.0 * ((r > 0.97) & (r < 1.08))
+    amplitude[(np.abs(x) < 4) & (y > 0) & (np.abs(z) < 4) & (r < 1)] = 30  # an emissary vein through the skull
+    amplitude[np.sqrt((x - 20) ** 2 + y**2 + z**2) < 8] = 0  # a haemorrhage
+    amplitude *= np.exp(profile * (r - 0.5) + 0.008 * y)
+    te = np.array([0.004, 0.012, 0.02])[:, None, None, None]
+    echoes = amplitude * np.exp(-30 * te + 2j * np.pi * 20 * te)
+    echoes = echoes + noise * (rng.normal(size=echoes.shape) + 1j * rng.normal(size=echoes.shape))
+    scan = Scan(te_s=(0.004, 0.012, 0.02), b0_t=7.0, affine=np.diag([*voxel, 1.0]), shape=shape)
+    return echoes.astype(np.complex64), scan, brain, r
+
+
+def dice(a, b):
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+@pytest.mark.parametrize("noise_sd", [1.0, None])
+def test_finds_the_brain_and_leaves_the_scalp(xp, to_xp, to_np, noise_sd):
+    echoes, scan, brain, r = head()
+    mask = to_np(signal(to_xp(echoes), scan, noise_sd).mask)
+    assert mask.dtype == bool
+    assert dice(mask, brain) > 0.97
+    assert mask[brain].mean() > 0.995  # the void too
+    assert mask[r > 0.97].mean() < 1e-3
+
+
+def test_background_of_zeros_and_nan_is_background():
+    echoes, scan, brain, r = head(noise=0.0)
+    echoes[:, r > 1.2] = 0
+    echoes[:, :3] = np.nan
+    assert dice(signal(echoes, scan).mask, brain) > 0.97
+
+
+def test_a_crop_that_is_all_tissue_is_kept():
+    rng = np.random.default_rng(0)
+    echoes = (50 + rng.normal(size=(2, 30, 32, 20)) + 1j * rng.normal(size=(2, 30, 32, 20))).astype(np.complex64)
+    scan = Scan(te_s=(0.004, 0.008), b0_t=7.0, affine=np.eye(4), shape=(30, 32, 20))
+    assert signal(echoes, scan).mask.mean() > 0.99
+
+
+def test_one_slice_is_enough():
+    echoes, scan, brain, _ = head()
+    slab = np.ascontiguousarray(echoes[..., 24:25])
+    scan = scan.replace(shape=slab.shape[1:])
+    assert dice(signal(slab, scan, 1.0).mask, brain[..., 24:25]) > 0.95
+
+
+def test_no_signal_is_an_error():
+    echoes = np.zeros((2, 10, 10, 10), np.complex64)
+    scan = Scan(te_s=(0.004, 0.008), b0_t=7.0, affine=np.eye(4), shape=(10, 10, 10))
+    with pytest.raises(InputError, match="give a mask with --mask"):
+        signal(echoes, scan)
