@@ -180,7 +180,7 @@ STAGES: Mapping[str, Stage] = {
             "decay of the magnitude over the echoes",
             min_echoes=2,
         ),
-        Stage("unwrap", "field", ("unwrapped_phase",), "laplacian", "phase without 2 pi jumps"),
+        Stage("unwrap", "field", ("unwrapped_phase",), "least_squares", "phase without 2 pi jumps"),
         Stage(
             "field",
             "field",
