@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,16 @@ _TYPES = {"int": np.int32, "long long": np.int64, "float": np.float32, "double":
 def record(kernel: str, name: str | None = None) -> np.dtype:
     """The header's `struct <Kernel>Args` as a numpy dtype, read from the header itself so that the two cannot part."""
     name = name or kernel.title().replace("_", "") + "Args"
-    body = re.search(rf"struct {name} {{(.*?)\n}};", gpu.source(kernel), re.DOTALL)
+    body = re.search(rf"struct {name} {{(.*?)\n}};", _header(kernel), re.DOTALL)
     if body is None:
-        raise ImportError(f"{kernel}.cuh has no struct {name}")
+        raise ImportError(f"the header of {kernel} has no struct {name}")
     fields = re.findall(r"^\s*(?:const )?([a-z ]+?)(\*?) (\w+);", body[1], re.MULTILINE)
     return np.dtype([(field, np.uint64 if star else _TYPES[kind]) for kind, star, field in fields], align=True)
+
+
+def _header(kernel: str) -> str:
+    path = Path(__file__).parent / kernel
+    return next(path.with_suffix(s) for s in (".cuh", ".hpp") if path.with_suffix(s).exists()).read_text()
 
 
 def is_cupy(array: Any) -> bool:
