@@ -30,8 +30,8 @@ def read(
     polarity : "+-+-" or signs, optional
         Readout direction of each echo; from the raw lines' flags when not given, all + for NIfTI.
     phase_scaling : optional
-        What NIfTI phase values mean: "rad", "4096" (±4096 is ±π), "0..4095" (0 to 2π), "mrad", or "header" (the file's
-        slope and intercept give rad). Recognised from the values when not given.
+        What NIfTI phase values mean: "rad", "4096" (±4096 is ±π), "0..4095" (-π to π), "mrad", "degrees", "header" (the
+        file's slope and intercept give rad), or the number that stands for π. Recognised from the values when not given.
     phase_sign : "+" or "-"
         "-" negates the phase, for scanners whose phase falls where the field is higher (GE, as a rule).
 

@@ -25,18 +25,17 @@ def existing(path: str | Path) -> Path:
     return path
 
 
-def content_hash(path: Path) -> dict[str, object]:
-    """File name, size and SHA-256: of the whole content, or of 64 blocks spread over a file above 64 MiB."""
+def content_hash(path: Path) -> str:
+    """ "sha256:..." of the whole content; above 64 MiB of the size and 64 blocks of 256 KiB spread over the file."""
     size = path.stat().st_size
-    digest = hashlib.sha256(str(size).encode())
     with open(path, "rb") as f:
         if size <= _FULL_HASH_BYTES:
-            digest = hashlib.file_digest(f, "sha256")
-            return {"file": path.name, "bytes": size, "sha256": digest.hexdigest()}
+            return f"sha256:{hashlib.file_digest(f, 'sha256').hexdigest()}"
+        digest = hashlib.sha256(str(size).encode())
         for i in range(_N_BLOCKS):
             f.seek((size - _BLOCK) * i // (_N_BLOCKS - 1))
             digest.update(f.read(_BLOCK))
-    return {"file": path.name, "bytes": size, "sha256_of_64_blocks_of_256_KiB": digest.hexdigest()}
+    return f"sha256-of-64-blocks:{digest.hexdigest()}"
 
 
 def echo_times_s(te_ms: Sequence[float] | None) -> tuple[float, ...] | None:

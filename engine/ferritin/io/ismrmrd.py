@@ -17,7 +17,7 @@ from ferritin.io.header import Encoding, Header, parse
 from ferritin.scan import Finding, Scan
 from ferritin.units import GAMMA_HZ_PER_T
 
-_BLOCK_ACQUISITIONS, _BLOCK_BYTES = 256, 24 << 20
+_BLOCK_ACQUISITIONS, _BLOCK_BYTES = 256, 8 << 20
 _DIRECTIONS = ("position", "read_dir", "phase_dir", "slice_dir")
 
 
@@ -299,8 +299,8 @@ def _polarity(table: np.ndarray, imaging: lines.Imaging, findings: list[Finding]
 
 
 def _provenance(path: Path, header: Header, phase_sign: str | int) -> dict[str, Any]:
-    out = {"format": "ISMRMRD", **checks.content_hash(path), **header.facts}
+    out = {"format": "ISMRMRD", "file": path.name, "bytes": path.stat().st_size, "hash": checks.content_hash(path)}
+    out |= header.facts
     out |= {"tr_s": header.tr_s, "flip_deg": header.flip_deg, "patient_position": header.patient_position}
-    return {k: v for k, v in out.items() if v is not None} | {
-        "phase_sign": "+" if checks.phase_sign_of(phase_sign) > 0 else "-"
-    }
+    out["reading"] = {"phase_sign": "+" if checks.phase_sign_of(phase_sign) > 0 else "-"}
+    return {k: v for k, v in out.items() if v is not None}
