@@ -15,6 +15,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
+from ferritin.door import through_the_door
 from ferritin.errors import ParameterError, UnknownMethodError
 from ferritin.stages import STAGES
 
@@ -91,6 +92,7 @@ def method(stage: str, *, source: str, name: str | None = None, host: bool = Fal
     """
 
     def register(function: Callable) -> Callable:
+        function = through_the_door(function)
         entry = _describe(stage, name or function.__name__.rstrip("_"), function, source, host)
         _methods[stage, entry.name] = entry
         return function
