@@ -20,7 +20,7 @@ from ferritin.stages import ARTIFACTS, check
 
 
 def through_the_door(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a method so that its artifacts are converted and checked, and its products leave as the library that came."""
+    """Wrap a method: its artifacts are converted and checked, its products leave as the library that came."""
     signature = inspect.signature(function)
     names = [n for n, p in signature.parameters.items() if n in ARTIFACTS and p.kind is not p.KEYWORD_ONLY]
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from ferritin import backend
 from ferritin.errors import DeviceError
 

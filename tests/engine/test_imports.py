@@ -17,7 +17,7 @@ ENGINE = Path(ferritin.__file__).parent
 LAYERS = [
     part.split()
     for part in (
-        "errors units scan stages registry backend",
+        "errors units scan stages backend door registry",
         "ops solvers",
         "io",
         "kspace coils field mask background dipole relax sources iron contrast metrics phantom",

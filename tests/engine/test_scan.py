@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+
 from ferritin.errors import HeaderError, ShapeError
 from ferritin.scan import Scan
 
@@ -17,7 +18,12 @@ def tilted(degrees):
 
 
 def scan(affine=None, **changes):
-    options = {"te_s": (0.004, 0.012), "b0_t": 7.0, "affine": np.eye(4) if affine is None else affine, "shape": (4, 5, 6)}
+    options = {
+        "te_s": (0.004, 0.012),
+        "b0_t": 7.0,
+        "affine": np.eye(4) if affine is None else affine,
+        "shape": (4, 5, 6),
+    }
     return Scan(**options | changes)
 
 
