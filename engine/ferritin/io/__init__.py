@@ -31,7 +31,7 @@ def read(
         Readout direction of each echo; from the raw lines' flags when not given, all + for NIfTI.
     phase_scaling : optional
         What NIfTI phase values mean: "rad", "4096" (±4096 is ±π), "0..4095" (-π to π), "mrad", "degrees", "header" (the
-        file's slope and intercept give rad), or the number that stands for π. Recognised from the values when not given.
+        file's slope and intercept give rad), or the number that is π. Recognised from the values when not given.
     phase_sign : "+" or "-"
         "-" negates the phase, for scanners whose phase falls where the field is higher (GE, as a rule).
 
@@ -55,3 +55,13 @@ def read(
     from ferritin.io import ismrmrd
 
     return ismrmrd.read(path, te_ms=te_ms, b0=b0, polarity=polarity, phase_sign=phase_sign)
+
+
+def read_headers(path: str | Path, *, te_ms: Sequence[float] | None = None, b0: float | None = None) -> Scan:
+    """What `read` would find, without reading samples or voxels: the data are empty for images."""
+    path = checks.existing(path)
+    if not path.is_dir():
+        return read(path, te_ms=te_ms, b0=b0)
+    from ferritin.io import bids, echoes
+
+    return echoes.headers_of_series(path, bids.find_series(path), te_ms=te_ms, b0=b0)[0]

@@ -26,49 +26,61 @@ _FACTS = {
 
 
 def scan_of_series(
+    path: Path, series: Series, *, phase_scaling: str | None, phase_sign: str | int, **given: Any
+) -> Scan:  # fmt: skip
+    """Read the images of a series; header errors come before any voxel is read. given: see headers_of_series."""
+    sign = checks.phase_sign_of(phase_sign)
+    scan, magnitude, phase = headers_of_series(path, series, **given)
+    findings: list[Finding] = []
+    echoes, scaling = _complex(series, magnitude, phase, phase_scaling, sign, findings)
+    files = [i.path for i in (*series.magnitude, *series.phase)]
+    hashes = {p.relative_to(path).as_posix(): checks.content_hash(p) for p in files}
+    total = hashlib.sha256("".join(hashes.values()).encode()).hexdigest()
+    read = {"reading": {"phase_scaling": scaling, "phase_sign": "+-"[sign < 0]}, "hash": f"sha256:{total}"}
+    return scan.replace(
+        data={"echoes": echoes, "noise_sd": None},
+        provenance={**scan.provenance, **read, "files": hashes},
+        findings=(*scan.findings, *findings, *_sign_findings(series.magnitude[0].sidecar, sign)),
+    )
+
+
+def headers_of_series(
     path: Path,
     series: Series,
     *,
-    te_ms: Sequence[float] | None,
-    b0: float | None,
-    polarity: str | Sequence[int] | None,
-    phase_scaling: str | None,
-    phase_sign: str | int,
-) -> Scan:
-    """Read the images of a series. Header errors come before any voxel is read."""
-    sign = checks.phase_sign_of(phase_sign)
+    te_ms: Sequence[float] | None = None,
+    b0: float | None = None,
+    polarity: str | Sequence[int] | None = None,
+) -> tuple[Scan, list[Nifti], list[Nifti]]:
+    """The scan without its voxels, and the magnitude and the phase files."""
     files = open_all([*series.magnitude, *series.phase])
     magnitude, phase = files[: len(series.magnitude)], files[len(series.magnitude) :]
-    n_echoes = _n_echoes(magnitude, phase, path)
     findings: list[Finding] = []
-    sidecars = [i.sidecar for i in (*series.magnitude, *series.phase)]
-    b0_t, f0_hz = _field(sidecars, b0, path)
-    settings = {
-        "te_s": _echo_times(series, n_echoes, te_ms, path),
-        "b0_t": b0_t,
-        "f0_hz": f0_hz,
-        "affine": magnitude[0].affine,
-        "shape": magnitude[0].shape,
-        "polarity": checks.signs(polarity) or (),
-        "readout_axis": _readout_axis(sidecars[0]),
-    }
-    checks.scan_of(path, **settings)
     if not magnitude[0].has_orientation:
-        findings.append(
-            Finding(f"{magnitude[0].path.name} states no orientation", "taken as axial: check the B0 direction")
-        )
+        assumed = "taken as axial: check the direction of B0"
+        findings.append(Finding(f"{magnitude[0].path.name} states no orientation", assumed))
     if series.left_out:
         names = ", ".join(p.name for p in series.left_out[:4])
         findings.append(Finding(f"{len(series.left_out)} other images in the folder ({names})", "not used", "info"))
-    echoes, scaling = _complex(series, magnitude, phase, n_echoes, phase_scaling, sign, findings)
-    findings += _sign_findings(sidecars[0], sign)
-    return checks.scan_of(
+    sidecars = [i.sidecar for i in (*series.magnitude, *series.phase)]
+    b0_t, f0_hz = _field(sidecars, b0, path)
+    provenance = {"format": "NIfTI", "files": [f.path.relative_to(path).as_posix() for f in files]}
+    if series.subject:
+        provenance["subject"] = series.subject
+    provenance |= {ours: sidecars[0][theirs] for theirs, ours in _FACTS.items() if theirs in sidecars[0]}
+    scan = checks.scan_of(
         path,
-        **settings,
-        data={"echoes": echoes, "noise_sd": None},
-        provenance=_provenance(path, series, sidecars[0], {"phase_scaling": scaling, "phase_sign": "+-"[sign < 0]}),
+        te_s=_echo_times(series, _n_echoes(magnitude, phase, path), te_ms, path),
+        b0_t=b0_t,
+        f0_hz=f0_hz,
+        affine=magnitude[0].affine,
+        shape=magnitude[0].shape,
+        polarity=checks.signs(polarity) or (),
+        readout_axis=_readout_axis(sidecars[0]),
+        provenance=provenance,
         findings=tuple(findings),
     )
+    return scan, magnitude, phase
 
 
 def _n_echoes(magnitude: list[Nifti], phase: list[Nifti], path: Path) -> int:
@@ -140,7 +152,6 @@ def _complex(
     series: Series,
     magnitude: list[Nifti],
     phase: list[Nifti],
-    n_echoes: int,
     asked: str | None,
     sign: int,
     findings: list[Finding],
@@ -150,6 +161,7 @@ def _complex(
     Stored magnitude and phase wait in the real and the imaginary part until the range of all phases is known; then
     each slab becomes complex in place. Nothing is read twice and no echo is copied.
     """
+    n_echoes = sum(file.n_volumes for file in magnitude)
     out = np.empty((n_echoes, *magnitude[0].shape), np.complex64)
     for echo, (file, volume) in zip(out, _volumes(magnitude)):
         np.multiply(volume, file.slope, out=echo.real, casting="unsafe")
@@ -202,17 +214,7 @@ def _to_complex(echo: np.ndarray, factor: float, offset: float) -> None:
 
 def _sign_findings(sidecar: dict[str, Any], sign: int) -> list[Finding]:
     vendor = str(sidecar.get("Manufacturer", ""))
-    if vendor.upper().startswith("GE") and sign > 0:
-        return [Finding(f"images of a {vendor} scanner, whose phase as a rule falls where the field is higher",
-                        "read as it is; if veins come out dark in the susceptibility map, use --phase-sign -")]  # fmt: skip
-    return []
-
-
-def _provenance(path: Path, series: Series, sidecar: dict[str, Any], reading: dict[str, str]) -> dict[str, Any]:
-    files = [i.path for i in (*series.magnitude, *series.phase)]
-    hashes = {p.relative_to(path).as_posix(): checks.content_hash(p) for p in files}
-    total = hashlib.sha256("".join(hashes.values()).encode()).hexdigest()
-    out = {"format": "NIfTI", "files": hashes, "hash": f"sha256:{total}", "reading": reading}
-    if series.subject:
-        out["subject"] = series.subject
-    return out | {ours: sidecar[theirs] for theirs, ours in _FACTS.items() if theirs in sidecar}
+    if sign < 0 or not vendor.upper().startswith("GE"):
+        return []
+    problem = f"images of a {vendor} scanner, whose phase as a rule falls where the field is higher"
+    return [Finding(problem, "read as it is; if veins come out dark in the susceptibility map, use --phase-sign -")]

@@ -17,7 +17,7 @@ from ferritin.io.header import Encoding, Header, parse
 from ferritin.scan import Finding, Scan
 from ferritin.units import GAMMA_HZ_PER_T
 
-_BLOCK_ACQUISITIONS, _BLOCK_BYTES = 256, 8 << 20
+_BLOCK_ACQUISITIONS, _BLOCK_BYTES = 256, 2 << 20
 _DIRECTIONS = ("position", "read_dir", "phase_dir", "slice_dir")
 
 
@@ -110,7 +110,7 @@ def read(
     """Read the headers of a raw file; see ferritin.io.read. The scan's data hold `raw`, a RawFile."""
     header, table, directions, group = _headers(path)
     imaging, encoding, findings = lines.imaging_lines(table, header.encodings, str(path))
-    _refuse(table, imaging, encoding, path)
+    _one_channel_count(table, imaging, path)
     coverage = lines.coverage(imaging, encoding, str(path))
     imaging, axes, affine, found = _grid(imaging, encoding, directions, path)
     findings += found + _sampling_findings(table, imaging, coverage)
@@ -209,9 +209,7 @@ def _head_blocks(dataset: h5py.Dataset, path: Path) -> Iterator[np.ndarray]:
             yield _read(dataset, start, min(start + _BLOCK_ACQUISITIONS, len(dataset)), path)["head"]
 
 
-def _refuse(table: np.ndarray, imaging: lines.Imaging, encoding: Encoding, path: Path) -> None:
-    if encoding.trajectory != "cartesian":
-        raise InputError(f"{path}: trajectory is '{encoding.trajectory}', expected cartesian; grid the data before")
+def _one_channel_count(table: np.ndarray, imaging: lines.Imaging, path: Path) -> None:
     channels = np.unique(table["channels"][imaging.rows])
     if len(channels) > 1 or channels[0] == 0:
         raise FormatError(
@@ -265,7 +263,7 @@ def _field_strength(header: Header, b0: float | None, path: Path, findings: list
     if header.b0_t is None:
         findings.append(Finding("no field strength in the header", "taken from the proton frequency"))
         return header.f0_hz / GAMMA_HZ_PER_T
-    if header.f0_hz and abs(header.f0_hz / GAMMA_HZ_PER_T / header.b0_t - 1) > 0.02:
+    if header.f0_hz and abs(header.f0_hz / GAMMA_HZ_PER_T - header.b0_t) > 0.02 * abs(header.b0_t):
         raise HeaderError(
             f"{path}: field strength {header.b0_t} T and proton frequency {header.f0_hz:.0f} Hz disagree; give --b0"
         )

@@ -20,6 +20,7 @@ KINDS = (
 IMAGING, NOISE, CALIBRATION, BOTH = range(4)
 _BIT_OF_KIND = ((30, 9), (31, 9), (29, 8), (26, 7), (28, 7), (27, 6), (24, 5), (23, 4), (20, 2), (21, 3), (19, 1))
 _REVERSE = 22
+_LEAST_EXTENT = 0.4
 
 TABLE = np.dtype(
     [("kind", "u1"), ("reversed", "?"), ("space", "u2"), ("samples", "u2"), ("channels", "u2"), ("center", "u2")]
@@ -98,6 +99,8 @@ def imaging_lines(
             f"{name}: lines refer to encoding {space}, but the header has {len(encodings)}; mend the header"
         )
     encoding = encodings[space]
+    if encoding.trajectory != "cartesian":
+        raise InputError(f"{name}: trajectory is '{encoding.trajectory}', expected cartesian; grid the data before")
     ny, nz = encoding.encoded.matrix[1:]
     slices, slice_index = np.unique(here["slice"], return_inverse=True)
     if len(slices) > 1 and nz > 1:
@@ -107,6 +110,8 @@ def imaging_lines(
     ky = here["step_1"].astype(np.int32) - (encoding.step_1.center if encoding.step_1 else ny // 2)
     kz = here["step_2"].astype(np.int32) - (encoding.step_2.center if encoding.step_2 and nz > 1 else nz // 2)
     inside = (ky >= -(ny // 2)) & (ky < ny - ny // 2) & (kz >= -(nz // 2)) & (kz < nz - nz // 2)
+    if not inside.any():
+        raise HeaderError(f"{name}: all lines lie outside the encoded matrix {ny} x {nz}; mend encodingLimits")
     if not inside.all():
         findings.append(Finding(
             f"{np.sum(~inside)} of {len(rows)} lines lie outside the encoded matrix {ny} x {nz}", "they were left out"
@@ -219,11 +224,17 @@ def _refuse_holes(mask: np.ndarray, encoding: Encoding, name: str) -> None:
 
 
 def _extent(measured: np.ndarray, axis: str, name: str) -> float:
-    """Fraction of an axis between the first and the last measured step; the centre must lie inside."""
+    """Fraction of an axis between the first and the last measured step; the centre must be inside."""
     there, n = np.flatnonzero(measured), len(measured)
+    extent = (there[-1] - there[0] + 1) / n
     if not there[0] <= n // 2 <= there[-1]:
         raise InputError(
             f"{name}: k{axis} steps {there[0]} to {there[-1]} of {n} are measured, without the centre {n // 2}; "
-            "the scan is incomplete, or encodingLimits are wrong"
+            "the scan is incomplete, or encodingLimits are wrong: export it again"
         )
-    return float((there[-1] - there[0] + 1) / n)
+    if extent < _LEAST_EXTENT:
+        raise InputError(
+            f"{name}: only k{axis} steps {there[0]} to {there[-1]} of {n} are measured, expected at least "
+            f"{100 * _LEAST_EXTENT:.0f} %; the scan is incomplete, or encodedSpace is wrong: export it again"
+        )
+    return float(extent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,10 @@ class Spool:
                 f"{folder} has {free / 2**30:.1f} GiB free, but this scan's lines need {self.nbytes / 2**30:.1f} GiB "
                 "for a while; set TMPDIR to a folder on a larger disk"
             )
-        self._file = tempfile.TemporaryFile(dir=folder, prefix="ferritin-", buffering=0)  # noqa: SIM115 - lives on
+        self._fd, name = tempfile.mkstemp(dir=folder, prefix="ferritin-")
+        os.unlink(name)
+        self.close = weakref.finalize(self, os.close, self._fd)
+        """Give the disk space back, at once rather than with the object."""
 
     @property
     def nbytes(self) -> int:
@@ -73,15 +77,11 @@ class Spool:
         out = np.empty((self._written[echo], self.n_x), np.complex64)
         view, at = memoryview(out).cast("B"), self._offset(coil, echo)
         while view.nbytes:
-            got = os.preadv(self._file.fileno(), [view], at)
+            got = os.preadv(self._fd, [view], at)
             if not got:
                 raise InputError(f"scratch file ended at byte {at}; the disk of the scratch folder may be full")
             view, at = view[got:], at + got
         return out
-
-    def close(self) -> None:
-        """Give the disk space back."""
-        self._file.close()
 
     def _offset(self, coil: int, echo: int) -> int:
         return 8 * self.n_x * int(coil * self._start[-1] + self._start[echo])
@@ -89,5 +89,5 @@ class Spool:
     def _write(self, lines: np.ndarray, at: int) -> None:
         view = memoryview(lines).cast("B")
         while view.nbytes:
-            put = os.pwrite(self._file.fileno(), view, at)
+            put = os.pwrite(self._fd, view, at)
             view, at = view[put:], at + put
