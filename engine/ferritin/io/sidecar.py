@@ -50,6 +50,12 @@ def maker(artifact: str, stages: tuple[Any, ...]) -> Any | None:
     return None
 
 
+def reference(info: Any) -> str:
+    """What zero susceptibility means, in words, from the StageInfo of the dipole stage."""
+    said = info.parameters.get("reference", "none")
+    return _REFERENCES.get(said, said)
+
+
 def acquisition(scan: Scan) -> dict[str, Any]:
     """Facts of the scan that a map's reader needs, by BIDS names where BIDS has them."""
     out = {
@@ -75,8 +81,7 @@ def of_map(artifact: str, scan: Scan, stages: tuple[Any, ...], files: Mapping[st
     else:
         out["SkullStripped"] = True
     if artifact == "chi" and info is not None:
-        reference = info.parameters.get("reference", "none")
-        out["Reference"] = _REFERENCES.get(reference, reference)
+        out["Reference"] = reference(info)
     out |= made_by(info, files) if info is not None else {"Method": "given by the user, not computed"}
     return out | acquisition(scan) | {"InputHash": input_hash(scan), "Versions": versions()}
 
