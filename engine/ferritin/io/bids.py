@@ -101,7 +101,8 @@ def find_series(folder: Path) -> Series:
             f"{folder} holds {len(preferred)} scans ({_differences(preferred)}); give the folder of one"
         )
     chosen = preferred[0]
-    used = [with_sidecar(i, folder) for i in chosen if i.part in ("mag", "phase")]
+    root = _dataset_root(folder)
+    used = [with_sidecar(i, root) for i in chosen if i.part in ("mag", "phase")]
     names = {i.path for i in used}
     series = Series(
         *(_in_order([i for i in used if i.part == part], folder) for part in ("mag", "phase")),
@@ -113,6 +114,13 @@ def find_series(folder: Path) -> Series:
             "for each echo"
         )
     return series
+
+
+def _dataset_root(folder: Path) -> Path:
+    """The BIDS dataset that a folder belongs to; the folder itself when there is none."""
+    here = folder.resolve()
+    roots = [f for f in (here, *here.parents) if (f / "dataset_description.json").exists()]
+    return roots[0] if roots else here
 
 
 def _images_below(folder: Path) -> list[Path]:
@@ -150,10 +158,11 @@ def parse_name(path: Path) -> Image:
 def with_sidecar(image: Image, root: Path) -> Image:
     """The image with its metadata: the JSON beside it, and those above that apply to it (BIDS inheritance)."""
     content: dict[str, Any] = {}
-    folders = [f for f in (image.path.parent, *image.path.parent.parents) if f == root or root in f.parents]
+    here = image.path.parent.resolve()
+    folders = [f for f in (here, *here.parents) if f == root or root in f.parents]
     suffix = image.words[-1:]
     own = image.path.name.removesuffix(".gz").removesuffix(".nii") + ".json"
-    for folder in reversed(folders or [image.path.parent]):
+    for folder in reversed(folders or [here]):
         above = []
         for path in sorted(folder.glob("*.json")):
             other = parse_name(path.with_suffix(".nii"))

@@ -77,11 +77,17 @@ class Spool:
         out = np.empty((self._written[echo], self.n_x), np.complex64)
         view, at = memoryview(out).cast("B"), self._offset(coil, echo)
         while view.nbytes:
-            got = os.preadv(self._fd, [view], at)
+            got = os.preadv(self._descriptor(), [view], at)
             if not got:
                 raise InputError(f"scratch file ended at byte {at}; the disk of the scratch folder may be full")
             view, at = view[got:], at + got
         return out
+
+    def _descriptor(self) -> int:
+        """The open file; a number that was closed may already belong to another one."""
+        if not self.close.alive:
+            raise InputError("the scratch file of the coil images was closed; make the images again")
+        return self._fd
 
     def _offset(self, coil: int, echo: int) -> int:
         return 8 * self.n_x * int(coil * self._start[-1] + self._start[echo])
@@ -89,5 +95,5 @@ class Spool:
     def _write(self, lines: np.ndarray, at: int) -> None:
         view = memoryview(lines).cast("B")
         while view.nbytes:
-            put = os.pwrite(self._fd, view, at)
+            put = os.pwrite(self._descriptor(), view, at)
             view, at = view[put:], at + put
