@@ -11,7 +11,7 @@ are the artifacts that it produces, and a Record of what happened.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,7 +51,7 @@ class Echoes(NamedTuple):
 
 
 class Mask(NamedTuple):
-    """Result of the stage `mask`."""
+    """Result of the stages `mask` and `refine`."""
 
     mask: Any
     record: Record = Record()
@@ -126,7 +126,7 @@ ARTIFACTS: Mapping[str, Artifact] = {
         ),
         Artifact("echoes", "arbitrary", ("echo", *_XYZ), "complex64", "coil-combined complex echoes"),
         Artifact("noise_sd", "as echoes", (), "float", "noise sd of the real and of the imaginary part of the echoes"),
-        Artifact("mask", "", _XYZ, "bool", "where the next maps are valid", "desc-brain_mask"),
+        Artifact("mask", "", _XYZ, "bool", "where there is tissue with signal", "desc-brain_mask"),
         Artifact("r2star", "1/s", _XYZ, "float32", "effective transverse relaxation rate", "R2starmap"),
         Artifact("r2star_se", "1/s", _XYZ, "float32", "standard error of R2*", "desc-se_R2starmap"),
         Artifact("s0", "arbitrary", _XYZ, "float32", "magnitude extrapolated to TE = 0", "S0map"),
@@ -134,9 +134,8 @@ ARTIFACTS: Mapping[str, Artifact] = {
         Artifact("total_field", "Hz", _XYZ, "float32", "offset from the transmitter frequency", "desc-total_fieldmap"),
         Artifact("field_noise", "Hz", _XYZ, "float32", "standard deviation of total_field", "desc-noise_fieldmap"),
         Artifact("local_field", "Hz", _XYZ, "float32", "field of the sources inside the mask", "desc-local_fieldmap"),
-        Artifact(
-            "local_mask", "", _XYZ, "bool", "mask after `background`: where the local field is valid", "desc-local_mask"
-        ),
+        Artifact("field_mask", "", _XYZ, "bool", "where the total field can be trusted", "desc-field_mask"),
+        Artifact("local_mask", "", _XYZ, "bool", "where the local field is valid", "desc-local_mask"),
         Artifact("chi", "ppm", _XYZ, "float32", "volume susceptibility (SI), relative to a stated reference", "Chimap"),
     )
 }
@@ -148,6 +147,9 @@ class Stage:
 
     The first product is what the stage is for; it names the stage in a plan. min_echoes: fewer make the stage
     impossible. one_echo: the default method when there is one echo.
+
+    Methods speak of `mask`, and the map says which one that is at their place in the chain: takes and gives rename what
+    a method consumes and produces.
     """
 
     name: str
@@ -157,6 +159,8 @@ class Stage:
     meaning: str
     min_echoes: int = 1
     one_echo: str | None = None
+    takes: Mapping[str, str] = field(default_factory=dict)
+    gives: Mapping[str, str] = field(default_factory=dict)
 
 
 STAGES: Mapping[str, Stage] = {
@@ -189,8 +193,24 @@ STAGES: Mapping[str, Stage] = {
             "frequency from the phase of all echoes",
             min_echoes=2,
         ),
-        Stage("background", "background", ("local_field", "mask"), "vsharp", "fields of outside sources removed"),
-        Stage("dipole", "dipole", ("chi",), "tv", "susceptibility from the local field"),
+        Stage(
+            "refine",
+            "mask",
+            ("field_mask",),
+            "smoothness",
+            "where the field can be trusted",
+            gives={"mask": "field_mask"},
+        ),
+        Stage(
+            "background",
+            "background",
+            ("local_field", "local_mask"),
+            "vsharp",
+            "fields of outside sources removed",
+            takes={"mask": "field_mask"},
+            gives={"mask": "local_mask"},
+        ),
+        Stage("dipole", "dipole", ("chi",), "tv", "susceptibility from the local field", takes={"mask": "local_mask"}),
     )
 }
 

@@ -1,0 +1,96 @@
+"""What the user chose: a method and parameters per stage, from defaults, a TOML file and --set, in that order."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ferritin.errors import FormatError, ParameterError, UnknownMethodError
+from ferritin.registry import Method, find
+from ferritin.stages import STAGES
+
+Settings = dict[str, dict[str, Any]]
+"""Stage name to {"method": name, parameter: value}; what is not there is the default."""
+
+
+def load(path: str | Path) -> Settings:
+    """Settings from a TOML file with one table per stage. Raises FormatError, UnknownMethodError or ParameterError."""
+    try:
+        with open(path, "rb") as f:
+            tables = tomllib.load(f)
+    except FileNotFoundError:
+        raise FormatError(f"{path}: no such configuration file; `ferritin config --defaults` prints one") from None
+    except tomllib.TOMLDecodeError as why:
+        raise FormatError(f"{path}: not valid TOML ({why}); `ferritin config --defaults` prints a valid one") from None
+    for stage, table in tables.items():
+        if not isinstance(table, dict):
+            raise ParameterError(f"{path}: '{stage} = {table!r}' stands outside a table; write it under [stage]")
+    checked(tables)
+    return tables
+
+
+def parse(assignments: Iterable[str]) -> Settings:
+    """Settings from `stage.parameter=value` texts (--set)."""
+    settings: Settings = {}
+    for text in assignments:
+        target, equals, value = text.partition("=")
+        stage, dot, name = target.strip().partition(".")
+        if not (equals and dot and name):
+            raise ParameterError(f"--set {text!r} is not STAGE.PARAMETER=VALUE, for example dipole.method=tkd")
+        settings.setdefault(stage, {})[name] = value.strip()
+    checked(settings)
+    return settings
+
+
+def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
+    """Later layers win; a layer that changes a stage's method drops the parameters of the earlier one."""
+    out: Settings = {}
+    for layer in layers:
+        for stage, table in layer.items():
+            old = out.get(stage, {})
+            if table.get("method", old.get("method")) != old.get("method"):
+                old = {}
+            out[stage] = old | dict(table)
+    return out
+
+
+def choose(settings: Mapping[str, Mapping[str, Any]], stage: str, n_echoes: int = 2) -> tuple[Method, dict[str, Any]]:
+    """The method of a stage and its complete, checked keyword arguments."""
+    table = dict(settings.get(stage, {}))
+    name = table.pop("method", None)
+    if name is None and n_echoes == 1:
+        name = STAGES[stage].one_echo
+    method = find(stage, name)
+    return method, {p.keyword: p.default for p in method.parameters} | method.keywords(table)
+
+
+def checked(settings: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise if a stage, method or parameter is not known, or a value is not valid."""
+    for stage in settings:
+        if stage not in STAGES:
+            raise UnknownMethodError(f"no stage '{stage}'; the stages are {', '.join(STAGES)}")
+        choose(settings, stage)
+
+
+def as_toml(settings: Mapping[str, Mapping[str, Any]]) -> str:
+    """The complete configuration as TOML, units as comments."""
+    lines = []
+    for stage in STAGES.values():
+        method, keywords = choose(settings, stage.name)
+        lines += [f"# {stage.meaning}", f"[{stage.name}]", f'method = "{method.name}"  # {method.source}']
+        for p in method.parameters:
+            unit = f"  # {p.unit}" if p.unit and p.unit != "1" else ""
+            value = keywords[p.keyword]
+            lines.append(f"{p.name} = {_toml(value)}{unit}" if value is not None else f"# {p.name} = none{unit}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_toml, value))}]"
+    return f'"{value}"' if isinstance(value, str) else repr(value)

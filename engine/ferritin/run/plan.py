@@ -1,0 +1,104 @@
+"""Which stages a set of wanted artifacts needs, given what there is. Nothing is computed that nothing asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ferritin.errors import UnknownMethodError
+from ferritin.registry import Method
+from ferritin.run.config import choose
+from ferritin.stages import ARTIFACTS, STAGES
+
+DEFAULT_TARGETS = ("mask", "r2star", "total_field", "local_field", "chi")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of a plan: its method and complete keyword arguments."""
+
+    stage: str
+    method: Method
+    keywords: Mapping[str, Any]
+
+    def source(self, name: str) -> str:
+        """The artifact that the method's argument `name` takes at this place in the chain."""
+        return STAGES[self.stage].takes.get(name, name)
+
+    def product(self, name: str) -> str:
+        """The artifact that the method's result `name` is at this place in the chain."""
+        return STAGES[self.stage].gives.get(name, name)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Artifacts that the step takes, the optional ones too."""
+        return tuple(map(self.source, (*self.method.consumes, *self.method.optional)))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in order, and for every wanted artifact that cannot be had, the reason."""
+
+    steps: tuple[Step, ...]
+    missing: Mapping[str, str]
+
+
+def maker(artifact: str) -> str | None:
+    """The first stage that produces an artifact; None for what only a file can supply."""
+    return next((s.name for s in STAGES.values() if artifact in s.produces), None)
+
+
+def targets_until(name: str) -> tuple[str, ...]:
+    """What `--until NAME` asks for: a stage's main product, or an artifact."""
+    if name in STAGES:
+        return STAGES[name].produces[:1]
+    if name in ARTIFACTS and maker(name):
+        return (name,)
+    raise UnknownMethodError(
+        f"'{name}' is neither a stage ({', '.join(STAGES)}) nor an artifact ({', '.join(ARTIFACTS)})"
+    )
+
+
+def make_plan(
+    targets: Collection[str], available: Collection[str], n_echoes: int, settings: Mapping[str, Mapping[str, Any]]
+) -> Plan:
+    """Walk the map backwards from the targets to what is available.
+
+    A stage is taken when its main product is needed and not available; its method then needs what it consumes.
+    """
+    reasons = _impossible(n_echoes)
+    missing = {t: reasons[maker(t)] for t in targets if maker(t) in reasons and t not in available}
+    needed = {_main(t) for t in targets if t not in missing}
+    steps: list[Step] = []
+    for stage in reversed(STAGES.values()):
+        main = stage.produces[0]
+        if main not in needed or main in available or stage.name in reasons:
+            continue
+        method, keywords = choose(settings, stage.name, n_echoes)
+        step = Step(stage.name, method, keywords)
+        steps.append(step)
+        needed.discard(main)
+        needed |= {_main(step.source(name)) for name in method.consumes}
+    return Plan(tuple(reversed(steps)), missing)
+
+
+def _main(artifact: str) -> str:
+    """The main product of the stage that makes an artifact."""
+    stage = maker(artifact)
+    return STAGES[stage].produces[0] if stage else artifact
+
+
+def _impossible(n_echoes: int) -> dict[str, str]:
+    """Stages that this number of echoes cannot feed, with the reason, through to what follows from them."""
+    out: dict[str, str] = {}
+    for stage in STAGES.values():
+        if n_echoes < stage.min_echoes:
+            out[stage.name] = (
+                f"{n_echoes} echo: {stage.meaning} needs at least {stage.min_echoes} echoes "
+                "(one echo cannot tell its change over time from its value at TE = 0)"
+            )
+    for stage in ("refine", "background", "dipole"):
+        if "field" in out:
+            out[stage] = out["field"]
+    return out

@@ -1,0 +1,160 @@
+"""From an input on disk to a folder of derivatives: read, plan, reconstruct, judge, write, report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ferritin.errors import InputError, ParameterError, ShapeError
+from ferritin.io import read
+from ferritin.io.derivatives import Derivatives
+from ferritin.io.nifti import load_volume
+from ferritin.report import judge, write_report
+from ferritin.run.earlier import Earlier
+from ferritin.run.memory import require
+from ferritin.run.options import size_in_bytes
+from ferritin.run.pipeline import Maps, reconstruct
+from ferritin.run.plan import DEFAULT_TARGETS, maker, targets_until
+from ferritin.run.progress import Progress
+from ferritin.scan import Scan
+from ferritin.stages import STAGES
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `ferritin recon` takes beside its input and output; see its --help."""
+
+    subject: str | None = None
+    mask: Path | None = None
+    polarity: str | None = None
+    phase_sign: str = "+"
+    phase_scaling: str | None = None
+    te_ms: tuple[float, ...] = ()
+    b0: float | None = None
+    device: str = "auto"
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    start_from: str | None = None
+    until: str | None = None
+    keep_echoes: bool = False
+    memory: str | None = None
+    scratch: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a run left behind: the maps, the files, the verdicts."""
+
+    maps: Maps
+    files: tuple[Path, ...]
+    verdicts: tuple[Any, ...]
+    report: Path
+    reused_all: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether no QC verdict failed."""
+        return all(v.level != "fail" for v in self.verdicts)
+
+    def summary(self) -> str:
+        """A few lines for the terminal."""
+        seconds = sum(info.seconds for info in self.maps.stages)
+        lines = [f"{len(self.files)} maps in {seconds:.1f} s; report: {self.report}"]
+        if self.reused_all:
+            lines = [f"nothing to do, {len(self.files)} maps are up to date; report: {self.report}"]
+        lines += [f"not made: {name} ({why})" for name, why in self.maps.missing.items()]
+        lines += [f"{v.level}: {v.message}" for v in self.verdicts if v.level != "ok"]
+        return "\n".join(lines)
+
+
+def recon(path: str | Path, out: str | Path, options: Options, progress: Progress) -> Outcome:
+    """Reconstruct `path` into the BIDS derivatives folder `out`.
+
+    What an earlier run with the same input and options has left in `out` is reused, stage by stage. Nothing is
+    written before everything is made, and every file comes to stand under its name at once.
+
+    Raises
+    ------
+    FerritinError
+        The input or the options are wrong; `out` is as it was.
+    """
+    path, out = Path(path), Path(out)
+    scan = _read(path, options)
+    subject = _label(options.subject or scan.provenance.get("subject") or "01")
+    mask = None if options.mask is None else _mask(options.mask, scan)
+    targets = targets_until(options.until) if options.until else DEFAULT_TARGETS
+    keep = ("echoes",) if options.keep_echoes or scan.n_echoes == 1 else ()
+    files = Derivatives(out, subject)
+    require(scan, size_in_bytes(options.memory))
+    earlier = Earlier(out, subject, _before(options.start_from))
+    maps = reconstruct(
+        scan, targets=targets, settings=options.settings, device=options.device, mask=mask, keep=keep,
+        progress=progress, reuse=earlier.reuse,
+    )  # fmt: skip
+    _require_start(options.start_from, maps)
+    verdicts = judge(maps)
+    if maps.stages and all(info.reused for info in maps.stages) and earlier.complete():
+        return Outcome(maps, earlier.files, verdicts, earlier.report, reused_all=True)
+    with files.writing() as writer:
+        written = writer.maps(maps)
+        report = writer.report(lambda file: write_report(file, maps, verdicts))
+        writer.record(maps, verdicts)
+    return Outcome(maps, written, verdicts, report)
+
+
+def _read(path: Path, options: Options) -> Scan:
+    return read(
+        path,
+        te_ms=options.te_ms or None,
+        b0=options.b0,
+        polarity=options.polarity,
+        phase_scaling=options.phase_scaling,
+        phase_sign=options.phase_sign,
+    )
+
+
+def _label(subject: str) -> str:
+    """A BIDS label: letters and digits. Raises ParameterError."""
+    label = subject.removeprefix("sub-")
+    if not label.isalnum():
+        raise ParameterError(f"subject '{subject}' is not letters and digits, as BIDS wants; give --subject 01, say")
+    return label
+
+
+def _mask(path: Path, scan: Scan) -> np.ndarray:
+    """A mask from outside, on the scan's grid."""
+    values, affine = load_volume(path)
+    if values.shape != scan.shape:
+        raise ShapeError(
+            f"{path}: mask has shape {values.shape}, the scan {scan.shape}; resample it to the scan's grid"
+        )
+    if np.abs(affine - scan.affine).max() > 0.05 * min(scan.voxel_mm):
+        raise ShapeError(f"{path}: the mask's affine is not the scan's; resample it to the scan's grid")
+    mask = values > 0.5
+    if not mask.any():
+        raise InputError(
+            f"{path}: the mask is empty (0 of {mask.size} voxels above 0.5); give a mask with voxels inside"
+        )
+    return mask
+
+
+def _before(start: str | None) -> frozenset[str] | None:
+    """The stages whose earlier results may be reused: all, or those that precede `--start-from`."""
+    if start is None:
+        return None
+    targets_until(start)
+    names = list(STAGES)
+    return frozenset(names[: names.index(start if start in STAGES else maker(start))])
+
+
+def _require_start(start: str | None, maps: Maps) -> None:
+    """`--start-from` promises that what precedes is there; say so when it was not."""
+    before = _before(start)
+    if before and not any(info.reused for info in maps.stages if info.stage in before):
+        raise InputError(
+            f"--start-from {start}: no earlier result with this input and these options is there to start from; "
+            "run once without it"
+        )

@@ -1,0 +1,56 @@
+"""Choices from defaults, TOML and --set."""
+
+import tomllib
+
+import pytest
+
+from ferritin.errors import FormatError, ParameterError, UnknownMethodError
+from ferritin.run import config
+
+
+def test_defaults_are_valid_toml_and_load_back(tmp_path):
+    file = tmp_path / "defaults.toml"
+    file.write_text(config.as_toml({}))
+    assert config.as_toml(config.load(file)) == config.as_toml({})
+    assert tomllib.loads(file.read_text())["dipole"]["method"]
+
+
+def test_set_is_parsed_and_checked():
+    assert config.parse(["dipole.method=tkd", "dipole.threshold=0.2"]) == {
+        "dipole": {"method": "tkd", "threshold": "0.2"}
+    }
+    method, keywords = config.choose(config.parse(["dipole.method=tkd", "dipole.threshold=0.2"]), "dipole")
+    assert method.name == "tkd"
+    assert keywords["threshold"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "word"),
+    [
+        ("dipole", ParameterError, "STAGE.PARAMETER=VALUE"),
+        ("dipol.method=tkd", UnknownMethodError, "the stages are"),
+        ("dipole.method=magic", UnknownMethodError, "it has"),
+        ("dipole.colour=red", UnknownMethodError, "no parameter 'colour'"),
+    ],
+)
+def test_wrong_choices_say_what_there_is(text, error, word):
+    with pytest.raises(error, match=word):
+        config.parse([text])
+
+
+def test_a_value_of_the_wrong_type_names_the_default():
+    with pytest.raises(ParameterError, match=r"dipole.threshold = 'much' is not valid.*default is"):
+        config.parse(["dipole.method=tkd", "dipole.threshold=much"])
+
+
+def test_a_new_method_drops_the_old_ones_parameters():
+    merged = config.merge({"dipole": {"method": "tkd", "threshold": 0.3}}, {"dipole": {"method": "tv"}})
+    assert merged == {"dipole": {"method": "tv"}}
+
+
+def test_broken_and_missing_files_are_one_clear_line(tmp_path):
+    with pytest.raises(FormatError, match="no such configuration"):
+        config.load(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("[dipole\n")
+    with pytest.raises(FormatError, match="not valid TOML"):
+        config.load(tmp_path / "bad.toml")

@@ -1,0 +1,40 @@
+"""The plan takes just the stages that the targets need."""
+
+import pytest
+
+from ferritin.errors import UnknownMethodError
+from ferritin.run.plan import DEFAULT_TARGETS, make_plan, targets_until
+
+
+def stages(targets, available, n_echoes=4):
+    return [step.stage for step in make_plan(targets, available, n_echoes, {}).steps]
+
+
+def test_raw_to_everything_runs_every_main_stage_in_order():
+    found = stages(DEFAULT_TARGETS, {"raw"})
+    assert found[:3] == ["image", "coils", "mask"]
+    assert found[-2:] == ["background", "dipole"]
+
+
+def test_until_runs_only_what_is_needed():
+    assert stages(targets_until("r2star"), {"raw"}) == ["image", "coils", "mask", "r2star"]
+    assert stages(targets_until("mask"), {"echoes"}) == ["mask"]
+    assert "dipole" not in stages(targets_until("total_field"), {"echoes"})
+
+
+def test_what_is_given_is_not_made_again():
+    assert stages(("chi",), {"local_field", "mask"}) == ["dipole"]
+    assert stages(("chi",), {"total_field", "mask"}) == ["refine", "background", "dipole"]
+    assert stages(("chi",), {"total_field", "mask", "field_mask"}) == ["background", "dipole"]
+
+
+def test_one_echo_says_which_maps_it_cannot_give_and_why():
+    plan = make_plan(DEFAULT_TARGETS, {"raw"}, 1, {})
+    assert set(plan.missing) == {"r2star", "total_field", "local_field", "chi"}
+    assert all("1 echo" in why for why in plan.missing.values())
+    assert [step.stage for step in plan.steps] == ["image", "coils", "mask"]
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(UnknownMethodError, match="total_field"):
+        targets_until("everything")
