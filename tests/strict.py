@@ -114,6 +114,9 @@ class StrictArray:
     def __array_function__(self, function: Any, *args: Any) -> Any:
         raise HostArrayError(f"numpy.{function.__name__} called on a device array; ask namespace(x) for it")
 
+    def __dlpack__(self, *args: Any, **kwargs: Any) -> Any:
+        raise HostArrayError("a device array handed to another library; use backend.to_host at a stage border")
+
     @property
     def __ferritin_namespace__(self) -> Any:
         return xp

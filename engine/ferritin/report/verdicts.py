@@ -107,8 +107,9 @@ def mask_unity(s: _Sample) -> Verdict | None:
 
 
 def finite(s: _Sample) -> Verdict:
-    """NaN and infinity have no place in a map."""
-    count = {n: int(a.size - np.isfinite(a).sum()) for n, a in s.full.items() if a.dtype.kind == "f"}
+    """NaN and infinity have no place in a map; a standard error may be unknown (as many echoes as unknowns)."""
+    maps = {n: a for n, a in s.full.items() if a.dtype.kind == "f" and n not in ("r2star_se", "field_noise")}
+    count = {n: int(a.size - np.isfinite(a).sum()) for n, a in maps.items()}
     bad = {n: c for n, c in count.items() if c}
     if not bad:
         return Verdict("finite values", "", "ok", "No map holds NaN or infinity.", 0, "0 voxels")

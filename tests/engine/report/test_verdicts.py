@@ -72,6 +72,14 @@ def test_each_fault_is_seen(verdict, name, function, level):
     assert verdicts(maps)[verdict].level == level
 
 
+def test_an_unknown_standard_error_is_no_fault():
+    maps = head()
+    maps.artifacts["r2star_se"][:] = np.nan
+    found = verdicts(maps)
+    assert found["finite values"].level == "ok"
+    assert "R2* precision" not in found
+
+
 def test_half_an_island_is_seen():
     maps = head()
     maps.artifacts["mask"][:, 25:30] = False
