@@ -23,6 +23,7 @@ _IN_BRAIN = np.isin([t.label for t in TISSUES], (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 
 _CALCIFICATION = ellipsoid((27, 22, 24), (3.2, 3.2, 3.2))
 _HAEMORRHAGE = ellipsoid((-28, -42, 30), (5.5, 4.5, 5))
 _BEND_MM = 1.6  # sd of how far a point is moved from the drawing
+_RIM_MM = 1.2  # between skull and brain mask, about what a brain extraction leaves out
 
 
 def grid(voxel_mm: float | tuple[float, float, float] = 1.0, tilt_deg: float = 0.0, margin_mm: float = 5.0) -> Grid:
@@ -85,7 +86,7 @@ class Head:
 
     @property
     def brain(self) -> np.ndarray:
-        """(x, y, z) bool: what lies inside the skull, fluid around the brain included, down to its base."""
+        """(x, y, z) bool: the brain and the fluid around it, but for a rim below the skull; down to the foramen."""
         return self._brain_cells
 
     def chi_plus(self) -> np.ndarray:
@@ -143,7 +144,8 @@ class Head:
         self._fold(slab, xyz)
         for layer in self._deep:
             canvas.draw(layer, slab, xyz)
-        self._brain_cells[box] = _IN_BRAIN[canvas.main[box]] & (cavity < 0.5) & (xyz[2] > -70)
+        pure = _IN_BRAIN[canvas.main[box]] & (_IN_BRAIN[canvas.other[box]] | (canvas.share[box] == 0))
+        self._brain_cells[box] = pure & (cavity < -np.float32(_RIM_MM)) & (xyz[2] > -70)
 
     def _fold(self, slab: slice, xyz: tuple[np.ndarray, ...]) -> None:
         """Grey matter where the folded surface is passed, white matter below its thickness."""

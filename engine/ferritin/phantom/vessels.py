@@ -63,7 +63,7 @@ class Veins:
         """Along the midline under the skull from the forehead to the back; returns where cortical veins enter."""
         angle = np.linspace(np.deg2rad(15), np.deg2rad(190), 60)
         ray = np.stack([0 * angle, np.cos(angle), np.sin(angle)], 1)
-        points = np.array([_march(inside_skull, np.array([0, -17, 8.0]), r) - 2.0 * r for r in ray])
+        points = np.array([_march(inside_skull, np.array([0, -17, 8.0]), r) - 0.5 * r for r in ray])
         self._path(points, 1.2, 3.4)
         return points[6:52:3] + self._rng.normal(0, 1, (16, 3)) * (0, 1, 0)
 
