@@ -42,12 +42,8 @@ def input_hash(scan: Scan) -> Mapping[str, Any]:
 
 
 def maker(artifact: str, stages: tuple[Any, ...]) -> Any | None:
-    """The StageInfo that made an artifact; the mask is the mask stage's, local_mask the background stage's."""
-    for info in stages:
-        produces = {"mask": "local_mask"} if info.stage == "background" else {}
-        if artifact in [produces.get(name, name) for name in STAGES[info.stage].produces]:
-            return info
-    return None
+    """The StageInfo of the stage that made an artifact; None when it was given."""
+    return next((info for info in stages if artifact in STAGES[info.stage].produces), None)
 
 
 def reference(info: Any) -> str:
@@ -108,7 +104,6 @@ def _sources(info: Any, files: Mapping[str, str]) -> list[str]:
         method = registry.find(info.stage, info.method)
     except UnknownMethodError:
         return []
-    consumed = (*method.consumes, *method.optional)
-    if info.stage == "dipole":
-        consumed = ["local_mask" if name == "mask" and "local_mask" in files else name for name in consumed]
+    takes = STAGES[info.stage].takes
+    consumed = [takes.get(name, name) for name in (*method.consumes, *method.optional)]
     return [files[name] for name in consumed if name in files]

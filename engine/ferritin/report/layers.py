@@ -14,6 +14,13 @@ from ferritin.report.windows import TITLES, Window, window_of
 from ferritin.stages import ARTIFACTS
 
 _SAMPLE = 500_000
+_LOCAL = ("local_mask", "field_mask", "mask")
+_MASKS = dict.fromkeys(TITLES, (("mask",), ("mask",))) | {
+    "chi": (_LOCAL, _LOCAL),
+    "local_field": (_LOCAL, _LOCAL),
+    "total_field": (("mask",), ("field_mask", "mask")),
+}
+"""For each map the mask that it is shown in, and the one whose outline is drawn; the first that is there counts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,14 +54,11 @@ def layers(maps: Any) -> Iterator[Layer]:
     for name, title in TITLES.items():
         if arrays.get(name) is None:
             continue
-        local = name in ("chi", "local_field") and arrays.get("local_mask") is not None
-        mask = arrays.get("local_mask" if local else "mask")
+        valid, outlined = (next(m for m in ms if m == "mask" or arrays.get(m) is not None) for ms in _MASKS[name])
+        mask = arrays.get(valid)
         sample = _sample(arrays[name], mask)
         meaning = ARTIFACTS[name].meaning + _made_by(name, maps.stages)
-        yield Layer(
-            name, title, meaning, arrays[name], window_of(name, scan, sample), sample, mask,
-            "local_mask" if local else "mask",
-        )  # fmt: skip
+        yield Layer(name, title, meaning, arrays[name], window_of(name, scan, sample), sample, mask, outlined)
     if arrays.get("echoes") is not None:
         yield from _echoes(arrays["echoes"], arrays.get("mask"), scan)
 

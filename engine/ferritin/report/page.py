@@ -32,7 +32,7 @@ def write_report(path: str | Path, maps: Any, verdicts: Sequence[Verdict], *, su
     """
     subject = subject or Path(path).name.partition("_")[0]
     scan, shown = maps.scan, list(layers(maps))
-    masks = {n: maps.artifacts[n] for n in ("mask", "local_mask") if maps.artifacts.get(n) is not None}
+    masks = {n: maps.artifacts[n] for n in ("mask", "field_mask", "local_mask") if maps.artifacts.get(n) is not None}
     frame = frame_of(scan.shape, scan.affine, masks.get("mask"))
     body = [
         _header(subject, maps, verdicts),

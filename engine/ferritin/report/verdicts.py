@@ -155,7 +155,7 @@ def field_noise(s: _Sample) -> Verdict | None:
 
 def field_jumps(s: _Sample) -> Verdict | None:
     """Steps between neighbours beyond half of what one turn between echoes is worth: wraps that stayed."""
-    field, mask = s.full.get("total_field"), s.full.get("mask")
+    field, mask = s.full.get("total_field"), s.full.get("field_mask", s.full.get("mask"))
     te = s.scan.te_s
     if field is None or mask is None or not mask.any() or not te:
         return None
@@ -164,6 +164,17 @@ def field_jumps(s: _Sample) -> Verdict | None:
     level = "ok" if share <= 0.003 else "warn" if share <= 0.03 else "fail"
     message = f"{100 * share:.2g} % of neighbouring voxels differ by more than {hz:.3g} Hz, half a phase turn."
     return Verdict("wraps in the field", "field", level, message, share, "≤ 0.3 %")
+
+
+def field_mask_share(s: _Sample) -> Verdict | None:
+    """Air and bone spoil the field at the rim; much more than the rim is a field that went wrong."""
+    before, after = s.maps.get("mask"), s.maps.get("field_mask")
+    if before is None or after is None or not before.any():
+        return None
+    share = float((after & before).sum() / before.sum())
+    level = "ok" if share >= 0.85 else "warn" if share > 0.1 else "fail"
+    message = f"The field can be trusted in {100 * share:.0f} % of the mask."
+    return Verdict("field trusted", "refine", level, message, share, "≥ 85 %")
 
 
 def local_field_size(s: _Sample) -> Verdict | None:
@@ -245,6 +256,7 @@ _CHECKS: tuple[Callable[[_Sample], Verdict | None], ...] = (
     r2star_error,
     field_noise,
     field_jumps,
+    field_mask_share,
     local_field_size,
     local_mask_share,
     chi_sign,

@@ -23,6 +23,7 @@ def head():
     noise = RNG.normal(size=SHAPE).astype(np.float32)
     maps = {
         "mask": mask,
+        "field_mask": r < 64,
         "local_mask": r < 60,
         "r2star": ((35 + 50 * core + noise) * mask).astype(np.float32),
         "r2star_se": (2.0 * mask).astype(np.float32),
@@ -40,7 +41,7 @@ def verdicts(maps):
 
 def test_a_good_head_passes_every_check():
     found = verdicts(head())
-    assert len(found) == 11
+    assert len(found) == 12
     assert {v.level for v in found.values()} == {"ok"}
     assert found["mask volume"].value == pytest.approx(4 / 3 * np.pi * 66**3 / 1000, rel=0.01)
 
@@ -60,6 +61,8 @@ def change(maps, name, function):
         ("R2* precision", "r2star_se", lambda x: 10 * x, "warn"),
         ("field noise", "field_noise", lambda x: 5 * x, "warn"),
         ("field noise", "field_noise", lambda x: 50 * x, "fail"),
+        ("field trusted", "field_mask", lambda x: x & (np.arange(SHAPE[2]) < 26), "warn"),
+        ("field trusted", "field_mask", lambda x: x & False, "fail"),
         ("local field size", "local_field", lambda x: 100 * x, "fail"),
         ("mask left", "local_mask", lambda x: x & False, "fail"),
         ("susceptibility range", "chi", lambda x: 10 * x, "warn"),
@@ -89,7 +92,7 @@ def test_half_an_island_is_seen():
 def test_wraps_are_counted_exactly():
     maps = head()
     hz = 1 / (TE_S[1] - TE_S[0])
-    maps.artifacts["mask"][:] = True
+    maps.artifacts["mask"][:] = maps.artifacts["field_mask"][:] = True
     field = np.zeros(SHAPE, np.float32)
     field[20:40, 10:30, 5:25] = hz
     maps.artifacts["total_field"] = field
