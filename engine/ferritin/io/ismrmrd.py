@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ferritin.errors import FormatError, HeaderError, InputError
+from ferritin.errors import FormatError, HeaderError
 from ferritin.io import checks, geometry, lines
 from ferritin.io.header import Encoding, Header, parse
 from ferritin.scan import Finding, Scan
@@ -195,14 +195,17 @@ def _head_blocks(dataset: h5py.Dataset, path: Path) -> Iterator[np.ndarray]:
     head, offset = dataset.dtype.fields["head"][:2]
     plain = dataset.chunks and not dataset.id.get_create_plist().get_nfilters()
     if plain and dataset.id.get_type().get_size() == dataset.dtype.itemsize:
-        for start in range(0, len(dataset), dataset.chunks[0]):
+        n_chunk = dataset.chunks[0]
+        step = n_chunk * max(1, _BLOCK_ACQUISITIONS * 16 // n_chunk)
+        for start in range(0, len(dataset), step):
+            stop = min(start + step, len(dataset))
             try:
-                chunk = dataset.id.read_direct_chunk((start,))[1]
+                chunks = [dataset.id.read_direct_chunk((at,))[1] for at in range(start, stop, n_chunk)]
             except OSError as why:
                 raise FormatError(
-                    f"{path}: acquisition {start} cannot be read ({_reason(why)}); copy it again"
+                    f"{path}: acquisitions from {start} on cannot be read ({_reason(why)}); copy the file again"
                 ) from None
-            rows = np.frombuffer(chunk, np.uint8).reshape(-1, dataset.dtype.itemsize)[: len(dataset) - start]
+            rows = np.frombuffer(b"".join(chunks), np.uint8).reshape(-1, dataset.dtype.itemsize)[: stop - start]
             yield np.ascontiguousarray(rows[:, offset : offset + head.itemsize]).view(head)[:, 0]
     else:
         for start in range(0, len(dataset), _BLOCK_ACQUISITIONS):
