@@ -18,7 +18,9 @@ LAYERS = [
     part.split()
     for part in (
         "errors units scan stages backend door registry",
-        "ops solvers",
+        "ops",
+        "solvers",
+        "inversion",
         "io",
         "kspace coils field mask background dipole relax sources iron contrast metrics phantom",
         "report",

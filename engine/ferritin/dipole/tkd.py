@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import numpy as np
 
 from ferritin.backend import irfftn, namespace
-from ferritin.dipole._problem import Problem
 from ferritin.errors import ParameterError
+from ferritin.inversion.problem import Problem
 from ferritin.registry import method
 from ferritin.stages import Susceptibility
 

@@ -8,36 +8,56 @@ import numpy as np
 
 
 class Gradient:
-    """Forward differences divided by the voxel size, [1/mm]; the adjoint is minus the backward divergence."""
+    """Forward differences divided by a step per axis (voxel edges in mm: 1/mm); the adjoint is minus the divergence.
 
-    def __init__(self, voxel_mm: tuple[float, ...]):
-        self.step = tuple(np.float32(v) for v in voxel_mm)
+    The slab forms do the same for some planes of the first axis, so that a loop over slabs stays in the cache.
+    """
 
-    def __call__(self, xp: Any, x: Any, out: Any = None) -> Any:
-        """Gradient of (x, y, z): (3, x, y, z), the same dtype; written into `out` when given."""
-        out = xp.empty((3, *x.shape), x.dtype) if out is None else out
-        for axis, step in enumerate(self.step):
-            head, tail, first, last = _parts(axis)
-            g = out[axis]
-            xp.subtract(x[tail], x[head], out=g[head])
-            xp.subtract(x[first], x[last], out=g[last])
-            g /= step
-        return out
+    def __init__(self, step: tuple[float, float, float]):
+        self.step = tuple(np.float32(s) for s in step)
 
-    def adjoint(self, xp: Any, g: Any, out: Any = None) -> Any:
+    def __call__(self, xp: Any, x: Any) -> Any:
+        """Gradient of (x, y, z): (3, x, y, z) of the same dtype."""
+        return self.on_slab(xp, x, slice(0, x.shape[0]))
+
+    def adjoint(self, xp: Any, g: Any) -> Any:
         """Adjoint of the gradient: (3, x, y, z) to (x, y, z)."""
-        out = xp.empty(g.shape[1:], g.dtype) if out is None else out
-        out[...] = 0
-        for axis, step in enumerate(self.step):
-            head, tail, first, last = _parts(axis)
-            scaled = g[axis] / step
-            out -= scaled
-            out[tail] += scaled[head]
-            out[first] += scaled[last]
+        out = xp.zeros(g.shape[1:], g.dtype)
+        self.add_adjoint_of_slab(xp, g.copy(), slice(0, g.shape[1]), out)
         return out
+
+    def on_slab(self, xp: Any, x: Any, s: slice) -> Any:
+        """Gradient at the planes s: (3, len(s), y, z)."""
+        out = xp.empty((3, s.stop - s.start, *x.shape[1:]), x.dtype)
+        here = x[s]
+        xp.subtract(x[s.start + 1 : s.stop], here[:-1], out=out[0, :-1])
+        xp.subtract(x[s.stop % x.shape[0]], here[-1], out=out[0, -1])
+        for axis in (1, 2):
+            head, tail, first, last = _parts(axis)
+            xp.subtract(here[tail], here[head], out=out[axis][head])
+            xp.subtract(here[first], here[last], out=out[axis][last])
+        for axis, step in enumerate(self.step):
+            if step != 1:
+                out[axis] /= step
+        return out
+
+    def add_adjoint_of_slab(self, xp: Any, g: Any, s: slice, out: Any) -> None:
+        """out += adjoint of g, which is zero but on the planes s. Overwrites g; touches the plane after s."""
+        for axis, step in enumerate(self.step):
+            if step != 1:
+                g[axis] /= step
+        here = out[s]
+        here -= g[0]
+        here[1:] += g[0, :-1]
+        out[s.stop % out.shape[0]] += g[0, -1]
+        for axis in (1, 2):
+            head, tail, first, last = _parts(axis)
+            here -= g[axis]
+            here[tail] += g[axis][head]
+            here[first] += g[axis][last]
 
     def normal_spectrum(self, xp: Any, shape: tuple[int, int, int]) -> Any:
-        """Half spectrum of adjoint(gradient): Σ (2 - 2 cos 2πν)/step², float32 [1/mm²]."""
+        """Half spectrum of adjoint(gradient): Σ (2 - 2 cos 2πν)/step², float32."""
         total = 0
         for axis, (n, step) in enumerate(zip(shape, self.step)):
             nu = xp.arange(n // 2 + 1 if axis == 2 else n, dtype=np.float32) / np.float32(n)
@@ -49,6 +69,12 @@ class Gradient:
     def norm2(self) -> float:
         """Tight bound on the squared norm, reached on even lengths: Σ 4/step²."""
         return float(sum(4 / s**2 for s in self.step))
+
+
+def relative_step(voxel_mm: tuple[float, ...]) -> tuple[float, ...]:
+    """Voxel edges over their geometric mean: differences per voxel, with anisotropy respected."""
+    mean = float(np.prod(voxel_mm)) ** (1 / 3)
+    return tuple(1.0 if abs(v / mean - 1) < 1e-6 else v / mean for v in voxel_mm)
 
 
 def _parts(axis: int) -> tuple[tuple, ...]:

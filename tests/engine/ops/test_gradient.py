@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ferritin.ops.gradient import Gradient
+from ferritin.ops.gradient import Gradient, relative_step
 from properties.adjoint import assert_adjoint, norm_of
 
 VOXEL = (1.0, 2.0, 0.5)
@@ -16,6 +16,24 @@ def test_adjoint(shape):
     x = rng.normal(size=shape).astype(np.float32)
     y = rng.normal(size=(3, *shape)).astype(np.float32)
     assert_adjoint(lambda v: op(np, v), lambda g: op.adjoint(np, g), x, y)
+
+
+def test_slabs_add_up_to_the_whole():
+    rng = np.random.default_rng(4)
+    op, x = Gradient(VOXEL), rng.normal(size=(9, 6, 5)).astype(np.float32)
+    whole, out = op(np, x), np.zeros_like(x)
+    for s in (slice(0, 4), slice(4, 8), slice(8, 9)):
+        part = op.on_slab(np, x, s)
+        assert np.array_equal(part, whole[:, s])
+        op.add_adjoint_of_slab(np, part, s, out)
+    np.testing.assert_allclose(out, op.adjoint(np, whole), atol=1e-5)
+
+
+def test_relative_step_has_mean_one():
+    assert relative_step((1.25, 1.25, 1.25)) == (1.0, 1.0, 1.0)
+    step = relative_step((1.0, 1.0, 2.0))
+    assert np.prod(step) == pytest.approx(1)
+    assert step[2] == pytest.approx(2 * step[0])
 
 
 def test_slope_is_per_mm():

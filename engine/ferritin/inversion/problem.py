@@ -1,4 +1,4 @@
-"""What all dipole inversions share: the box, the field in ppm, the kernel, the weights, and the reference of zero."""
+"""A field to be explained by susceptibility: its box, the field in ppm, the dipole, the weights, the zero of chi."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ MARGIN_MM = 40.0
 
 
 class Problem:
-    """One field to be inverted, cropped to its box and in ppm.
+    """One field, cropped to the mask's box and in ppm.
 
     Attributes
     ----------
-    field : (x, y, z) float32 [ppm], 0 outside the mask.
+    box : Box with the mask in its middle.
     inside : (x, y, z) bool, the mask in the box.
+    field : (x, y, z) float32 [ppm], 0 outside the mask.
     dipole : Dipole on the box.
     """
 
-    def __init__(self, local_field: Any, mask: Any, scan: Any, *, margin_mm: float = MARGIN_MM):
-        self.xp = namespace(local_field)
+    def __init__(self, field: Any, mask: Any, scan: Any, *, margin_mm: float = MARGIN_MM):
+        self.xp = namespace(field)
         self.scan = scan
         self.box = Box.around(mask, tuple(margin_mm / v for v in scan.voxel_mm))
         self.inside = self.box.crop(mask)
-        self.field = self.box.crop(local_field)
+        self.field = self.box.crop(field)
         self.field *= self.inside
         self.field /= np.float32(scan.hz_per_ppm)
         self.dipole = Dipole(self.xp, self.box.shape, scan)
@@ -41,22 +42,31 @@ class Problem:
         """Half spectrum of the field."""
         return rfftn(self.field)
 
-    def weights(self, field_noise: Any = None) -> Any:
-        """Data weights: 1/noise, scaled to a root mean square of 1 over the mask; the mask itself without a noise map.
+    def weights(self, field_noise: Any = None) -> tuple[Any, float | None]:
+        """Data weights and the noise that weight 1 stands for.
 
+        Parameters
+        ----------
         field_noise : (x, y, z) float32 [Hz], or None. Voxels with noise 0, NaN or infinite get weight 0.
+
+        Returns
+        -------
+        weight : (x, y, z) float32 [1]
+            1/noise scaled to a root mean square of 1 over the mask; the mask itself without a noise map.
+        noise : float [ppm], or None without a noise map
         """
         xp = self.xp
         if field_noise is None:
-            return self.inside.astype(np.float32)
+            return self.inside.astype(np.float32), None
         noise = self.box.crop(field_noise)
         usable = self.inside & (noise > 0) & xp.isfinite(noise)
         count = int(usable.sum())
         if count == 0:
             raise InputError("field_noise is nowhere positive inside the mask; leave it out, or give its map in Hz")
         weight = xp.where(usable, 1 / xp.where(usable, noise, np.float32(1)), np.float32(0))
-        weight *= 1 / xp.sqrt((weight * weight).sum(dtype=np.float64) / count).astype(np.float32)
-        return weight
+        scale = float((weight * weight).sum(dtype=np.float64) / count) ** 0.5
+        weight *= np.float32(1 / scale)
+        return weight, 1 / scale / self.scan.hz_per_ppm
 
     def half_mean(self, even: Any) -> Any:
         """Mean over the whole k-space of a real, even quantity given on the half spectrum (0-d array)."""

@@ -1,0 +1,1 @@
+"""From a field to its sources: what the stages background, dipole and sources share."""

@@ -1,0 +1,48 @@
+"""Where the anatomy has edges: the prior on chi is eased there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ferritin.ops.gradient import Gradient
+
+
+def edge_weight(xp: Any, magnitude: Any, inside: Any, voxel_mm: tuple[float, ...], contrast: float) -> Any:
+    """Weight of the gradient prior from a magnitude image: 1/(1 + (g/(contrast·median g))²), mean 1 over the mask.
+
+    g is the gradient of the logarithm of the magnitude, so that coil shading, which is smooth and multiplies, counts
+    little. Voxels whose neighbour has no magnitude keep the weight of a flat region.
+
+    Parameters
+    ----------
+    magnitude : (x, y, z) float32 [arbitrary], > 0 where known.
+    inside : (x, y, z) bool
+
+    Returns
+    -------
+    (x, y, z) float32 [1]; 1 outside the mask.
+    """
+    known = inside & (magnitude > 0) & xp.isfinite(magnitude)
+    log = xp.log(xp.where(known, magnitude, np.float32(1)))
+    gradient = Gradient(voxel_mm)
+    slope = gradient(xp, log)
+    for axis in range(3):
+        slope[axis] *= known & xp.roll(known, -1, axis=axis)
+    slope = (slope * slope).sum(axis=0)
+    typical = xp.median(slope[known])
+    weight = 1 / (1 + slope / xp.maximum(contrast**2 * typical, np.float32(1e-30)))
+    weight *= inside.sum() / (weight * inside).sum(dtype=np.float64)
+    return xp.where(inside, weight, np.float32(1)).astype(np.float32)
+
+
+def mean_magnitude(xp: Any, s0: Any, r2star: Any, te_s: tuple[float, ...]) -> Any:
+    """Root mean square over the echoes of the fitted decay, s0²·mean(exp(-2 R2* TE)): the magnitude without its noise.
+
+    s0 [arbitrary], r2star [1/s]: (x, y, z) float32. Returns (x, y, z) float32.
+    """
+    power = 0
+    for te in te_s:
+        power = power + xp.exp(np.float32(-2 * te) * r2star)
+    return s0 * xp.sqrt(power * np.float32(1 / len(te_s)))

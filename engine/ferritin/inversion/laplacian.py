@@ -1,0 +1,42 @@
+"""The harmonic part of a field, by its Laplacian: what is left vanishes on the boundary of the mask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ferritin.backend import namespace
+from ferritin.errors import InputError
+from ferritin.ops.box import Box
+from ferritin.solvers.multigrid import Poisson
+from ferritin.solvers.stopping import Stopping
+
+
+def without_harmonic(field: Any, mask: Any, scan: Any, stop: Stopping) -> tuple[Any, Any]:
+    """The field minus the grid-harmonic function that equals it on the outermost voxels of the mask.
+
+    Parameters
+    ----------
+    field : (x, y, z) float32, any unit.
+    mask : (x, y, z) bool
+
+    Returns
+    -------
+    (x, y, z) float32, in the field's unit, and the mask without its outermost voxels (six neighbours), bool.
+
+    Raises
+    ------
+    InputError
+        The mask has no inner voxel.
+    """
+    xp = namespace(field)
+    box = Box.around(mask, (4, 4, 4))
+    inside = box.crop(mask)
+    inner = inside.copy()
+    for axis in range(3):
+        for step in (-1, 1):
+            inner &= xp.roll(inside, step, axis=axis)
+    if not inner.any():
+        raise InputError("the mask has no voxel with six neighbours in the mask; give a larger mask")
+    poisson = Poisson(xp, inner, scan.voxel_mm)
+    local = poisson.solve(poisson(box.crop(field) * inside), stop)
+    return box.place(local), box.place(inner)

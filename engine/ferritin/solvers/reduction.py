@@ -1,0 +1,21 @@
+"""Sums over volumes with float64 accumulators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ferritin.solvers.slabs import slabs
+
+
+def dot(xp: Any, a: Any, b: Any) -> Any:
+    """Sum of a·b over real float32 volumes, a float64 scalar of the arrays' namespace."""
+    if xp is np:
+        return np.float64(sum(float(np.vdot(a[s], b[s])) for s in slabs(xp, a.shape)))
+    return (a * b).sum(dtype=np.float64)
+
+
+def ratio(a: Any, b: Any) -> Any:
+    """a/b as float32, fit to multiply float32 volumes; b of 0 gives 0."""
+    return (a / (b + (b == 0))).astype(np.float32)
