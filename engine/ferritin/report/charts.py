@@ -62,6 +62,7 @@ def _tick(value: float, window: Window) -> str:
     return number(value, f".{digits}f") if value else "0"
 
 
-def number(value: float, how: str = ".3g") -> str:
-    """A number with a minus sign that is one."""
+def number(value: float, how: str = "") -> str:
+    """A number in three digits (thousands written out), with a minus sign that is one."""
+    how = how or (".0f" if 1000 <= abs(value) < 1e6 else ".3g")
     return format(value, how).replace("-", "−")

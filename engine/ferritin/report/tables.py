@@ -97,15 +97,10 @@ def stage_table(stages: Sequence[Any], verdicts: Sequence[Verdict]) -> str:
 
 
 def _stage_row(info: Any, longest: float, verdicts: Sequence[Verdict]) -> str:
-    level, record = worst(verdicts), info.record
-    settings = ", ".join(f"{n} = {_number(v)}" for n, v in info.parameters.items())
+    level = worst(verdicts)
+    settings = ", ".join(f"{n} = {_number(v)}" for n, v in info.parameters.items() if v is not None)
     time = "from an earlier run" if info.reused else f"{info.seconds:.2f} s"
     width = 0 if info.reused else 100 * info.seconds / longest
-    ended = record.stopped_by
-    if record.iterations:
-        ended += f" after {record.iterations}"
-    if record.residual is not None:
-        ended += f", residual {record.residual:.2g}"
     cells = (
         ("", _mark(level)),
         ("stage", f"<b>{escape(info.stage)}</b>"),
@@ -113,9 +108,18 @@ def _stage_row(info: Any, longest: float, verdicts: Sequence[Verdict]) -> str:
         ("time", f'{time}<span class="length"><span style="width:{width:.3g}%"></span></span>'),
         ("memory", _bytes(info.peak_bytes) if info.peak_bytes else "–"),
         ("FFTs", f"{info.fft_count:.4g}" if info.fft_count else "–"),
-        ("ended by", escape(ended)),
+        ("ended by", escape(_ending(info.record))),
     )
     return "<tr>" + "".join(f'<td data-name="{name}">{cell}</td>' for name, cell in cells) + "</tr>"
+
+
+def _ending(record: Any) -> str:
+    """Why a method stopped, after how many iterations, and how far it came."""
+    out = record.stopped_by
+    if record.iterations:
+        limit = out == "iterations"
+        out = f"the limit of {record.iterations} iterations" if limit else f"{out} after {record.iterations}"
+    return out if record.residual is None else f"{out}, residual {record.residual:.2g}"
 
 
 def provenance(scan: Scan, versions: Mapping[str, str]) -> str:

@@ -86,13 +86,13 @@ def worst(verdicts: Any) -> str | None:
 
 
 def mask_volume(s: _Sample) -> Verdict | None:
-    """A human brain has 0.8 to 2.0 litres; other objects and crops are legitimate, nothing at all is not."""
+    """A brain with its fluid has 0.7 to 2.2 litres; other objects and crops are legitimate, nothing at all is not."""
     if "mask" not in s.maps:
         return None
     ml = float(s.maps["mask"].sum()) * math.prod(s.voxel_mm) * 1e-3
-    level = "fail" if ml < 0.5 else "ok" if 800 <= ml <= 2000 else "warn"
-    word = {"fail": "next to nothing", "ok": "a brain's", "warn": "not a whole brain's: a crop, a phantom or a leak?"}
-    return Verdict("mask volume", "mask", level, f"The mask holds {ml:.4g} ml, {word[level]}.", ml, "800–2000 ml")
+    level = "fail" if ml < 0.5 else "ok" if 700 <= ml <= 2200 else "warn"
+    word = {"fail": "next to nothing", "ok": "a brain's", "warn": "not a whole brain's"}
+    return Verdict("mask volume", "mask", level, f"The mask holds {ml:.4g} ml, {word[level]}.", ml, "700–2200 ml")
 
 
 def mask_unity(s: _Sample) -> Verdict | None:

@@ -72,7 +72,7 @@ def window_of(name: str, scan: Scan, inside: np.ndarray) -> Window:
         return Window(-limit, limit, unit, "diverging")
     if name == "phase":
         return Window(-np.pi, np.pi, "rad", "cyclic")
-    high = float(np.percentile(inside, 99)) if inside.size else 1.0
+    high = 1.2 * float(np.percentile(inside, 95)) if inside.size else 1.0
     return Window(0, nice(high) if np.isfinite(high) and high > 0 else 1.0, unit, _fitted_colours(name))
 
 

@@ -105,6 +105,21 @@ def test_every_map_has_pictures_of_three_planes_with_orientation(tmp_path):
     assert page.text.count(" R ") == 4 * 2 * 6
 
 
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (Record(), "closed form"),
+        (Record(60, 0.005, "iterations"), "the limit of 60 iterations, residual 0.005"),
+        (Record(7, None, "tolerance"), "tolerance after 7"),
+    ],
+)
+def test_how_a_stage_ended_is_said_in_words(tmp_path, record, words):
+    maps = make(stages=(StageInfo("dipole", "tv", "x", {"unset": None}, record=record),))
+    page = written(tmp_path, maps)
+    assert words in page.text
+    assert "unset" not in page.text
+
+
 def test_one_echo_shows_magnitude_and_phase_and_says_what_is_missing(tmp_path):
     shape = (12, 14, 6)
     echo = (RNG.normal(size=(1, *shape)) + 1j).astype(np.complex64)

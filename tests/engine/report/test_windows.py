@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ferritin.report.charts import scale, summary
+from ferritin.report.charts import number, scale, summary
 from ferritin.report.windows import Window, nice, palette, window_of
 from ferritin.scan import Scan
 
@@ -24,7 +24,7 @@ def test_fixed_windows_follow_the_field_strength_alone(name, b0, low, high):
 
 
 def test_windows_of_arbitrary_units_fit_the_values():
-    assert window_of("s0", scan(3), np.linspace(0, 1000, 101)).high == 1000
+    assert window_of("s0", scan(3), np.linspace(0, 1000, 101)).high == 1500
     assert window_of("s0", scan(3), np.zeros(5)).high == 1
 
 
@@ -48,6 +48,11 @@ def test_the_scale_says_what_lies_beyond():
     drawn = scale(values, Window(-1, 1, "ppm"), "ppm")
     assert drawn.count("1 % beyond") == 2
     assert "−0.5" in drawn
+
+
+@pytest.mark.parametrize(("value", "said"), [(-0.01234, "−0.0123"), (1234.5, "1234"), (1e7, "1e+07"), (0.0, "0")])
+def test_numbers_are_short(value, said):
+    assert number(value) == said
 
 
 def test_summary_is_of_the_values():
