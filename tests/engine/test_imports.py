@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -90,3 +92,19 @@ def test_optional_packages_are_imported_when_needed():
 def test_version_is_the_projects():
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     assert ferritin.__version__ == project["version"]
+
+
+def test_public_names_are_as_documented():
+    documented = set(re.findall(r"\bft\.(\w+)", ferritin.__doc__))
+    assert {"read", "reconstruct", "dipole"} <= documented <= set(ferritin.__all__)
+    assert sorted(dir(ferritin)) == sorted(ferritin.__all__)
+    for name in ferritin.__all__:
+        assert getattr(ferritin, name) is not None
+    with pytest.raises(AttributeError, match="it has"):
+        _ = ferritin.chi
+
+
+def test_importing_the_package_takes_no_time():
+    code = "import sys, ferritin; print([m for m in ('numpy', 'scipy', 'nibabel', 'matplotlib') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
