@@ -10,7 +10,7 @@ import numpy as np
 from ferritin.backend import irfftn, namespace, rfftn
 from ferritin.errors import ParameterError
 from ferritin.ops.box import Box
-from ferritin.ops.smv import ball_spectrum, depth_mm
+from ferritin.ops.smv import ball_spectrum, depth_mm, fits
 from ferritin.registry import method
 from ferritin.stages import LocalField
 
@@ -54,7 +54,8 @@ def vsharp(
     inside = box.crop(mask)
     depth = depth_mm(inside, scan.voxel_mm)
     field = box.crop(total_field) * inside
-    if not (depth > radii[-1]).any():
+    valid = fits(depth, radii[-1])
+    if not valid.any():
         raise ParameterError(f"no ball of {radii[-1]:g} mm fits into the mask; give a larger mask")
     spectrum = rfftn(field)
     high_pass = xp.zeros_like(field)
@@ -65,11 +66,9 @@ def vsharp(
         ball *= -1
         ball += 1
         filtered = irfftn(spectrum * ball, box.shape)
-        fits = depth > radius
-        high_pass += filtered * (fits if i == 0 else fits & (depth <= radii[i - 1]))
+        high_pass += filtered * (fits(depth, radius) if i == 0 else fits(depth, radius) & ~fits(depth, radii[i - 1]))
         if progress:
             progress(i + 1, len(radii))
-    valid = depth > radii[-1]
     spectrum = rfftn(high_pass)
     spectrum *= xp.where(largest > threshold, 1 / xp.maximum(largest, np.float32(threshold)), np.float32(0))
     local = irfftn(spectrum, box.shape)

@@ -9,6 +9,10 @@ import numpy as np
 from ferritin.backend import namespace, ndimage, rfftn
 
 
+_ROUNDING = 1 + 1e-5
+"""Radii and distances that differ by less are the same: voxel edges from an oblique affine are off by rounding."""
+
+
 def ball_spectrum(xp: Any, shape: tuple[int, int, int], voxel_mm: tuple[float, ...], radius_mm: float) -> Any:
     """Half spectrum of the ball of all voxels whose centre lies within the radius, normalised to sum 1.
 
@@ -19,7 +23,7 @@ def ball_spectrum(xp: Any, shape: tuple[int, int, int], voxel_mm: tuple[float, .
         index = xp.arange(n, dtype=np.float32)
         distance = xp.minimum(index, n - index) * np.float32(v)
         r2 = r2 + (distance**2).reshape([-1 if a == axis else 1 for a in range(3)])
-    ball = (r2 <= np.float32(radius_mm * (1 + 1e-6)) ** 2).astype(np.float32)
+    ball = (r2 <= np.float32(radius_mm * _ROUNDING) ** 2).astype(np.float32)
     ball /= ball.sum()
     return rfftn(ball).real.copy()
 
@@ -27,7 +31,7 @@ def ball_spectrum(xp: Any, shape: tuple[int, int, int], voxel_mm: tuple[float, .
 def depth_mm(mask: Any, voxel_mm: tuple[float, ...]) -> Any:
     """Distance [mm] of each voxel to the nearest voxel centre outside the mask; outside the volume counts as outside.
 
-    A ball of radius r centred on a voxel lies in the mask where the depth is greater than r. (x, y, z) float32.
+    (x, y, z) float32; see `fits`.
     """
     xp = namespace(mask)
     padded = xp.zeros(tuple(n + 2 for n in mask.shape), dtype=bool)
@@ -36,6 +40,11 @@ def depth_mm(mask: Any, voxel_mm: tuple[float, ...]) -> Any:
     return depth[1:-1, 1:-1, 1:-1].astype(np.float32)
 
 
+def fits(depth: Any, radius_mm: float) -> Any:
+    """Where a ball of the radius, centred on a voxel, lies in the mask whose depth is given; bool."""
+    return depth > np.float32(radius_mm * _ROUNDING)
+
+
 def erode(mask: Any, radius_mm: float, voxel_mm: tuple[float, ...]) -> Any:
     """The mask where a ball of the radius fits, bool."""
-    return depth_mm(mask, voxel_mm) > radius_mm
+    return fits(depth_mm(mask, voxel_mm), radius_mm)

@@ -11,7 +11,7 @@ from ferritin.registry import Method
 from ferritin.run.config import choose
 from ferritin.stages import ARTIFACTS, STAGES
 
-DEFAULT_TARGETS = ("mask", "r2star", "total_field", "local_field", "chi")
+DEFAULT_TARGETS = ("mask", "r2star", "total_field", "field_mask", "local_field", "chi")
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,17 @@ def test_mask_is_where_the_smallest_ball_fits():
             assert np.all(np.roll(MASK, step, axis)[mask])
 
 
+def test_rounding_in_the_voxel_size_changes_nothing():
+    """An oblique affine's columns are off by rounding, up and down; a ball of one voxel edge must stay one."""
+    outer = sphere_field(SCAN, 6.0, 9.4, centre=(36, 36, -4)) * np.float32(SCAN.hz_per_ppm) * MASK
+    exact = vsharp(outer, MASK, SCAN)
+    for factor in (1 - 3e-8, 1 + 3e-8):
+        scaled = SCAN.replace(affine=SCAN.affine @ np.diag([1, factor, factor, 1]))
+        off = vsharp(outer, MASK, scaled)
+        assert (off.mask == exact.mask).all()
+        assert np.abs(off.local_field - exact.local_field).max() < 1e-3 * np.abs(outer).max()
+
+
 @pytest.mark.parametrize("bad", [{"radius_mm": 0.5}, {"threshold": 0.0}, {"step_mm": -1.0}])
 def test_absurd_parameters_are_refused(bad):
     with pytest.raises(ParameterError, match="vsharp"):
