@@ -121,6 +121,7 @@ class Writer:
             self._image(file, arrays[name], scan, sidecar.of_map(name, scan, maps.stages, uris))
         if "r2star" in named:
             self._t2star(arrays["r2star"], scan, sidecar.of_map("r2star", scan, maps.stages, uris), uris["r2star"])
+            self.files["t2star"] = f"anat/{self.tree.prefix}_T2starmap.nii.gz"
         if arrays.get("echoes") is not None:
             self._echoes(arrays["echoes"], scan, maps.stages)
         return tuple(self.tree.out / name for name in self.names if name.endswith(".nii.gz"))

@@ -137,6 +137,11 @@ def test_the_record_tells_the_run(tmp_path):
     assert run["files"] == {"chi": "anat/sub-01_Chimap.nii.gz"}
 
 
+def test_the_record_names_every_image(tmp_path):
+    paths, _, record = write(tmp_path, make_maps(make_scan(2), "chi", "r2star", "mask", "echoes"))
+    assert {record.parent / name for name in said(record)["files"].values()} == set(paths)
+
+
 def test_subjects_share_a_dataset(tmp_path):
     write(tmp_path, make_maps(make_scan(), "chi"))
     (tmp_path / "README.md").write_text("mine")
