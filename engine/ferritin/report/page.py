@@ -12,7 +12,7 @@ from ferritin.io.writing import write_text
 from ferritin.report import charts
 from ferritin.report.layers import Layer, layers
 from ferritin.report.pictures import outline, picture
-from ferritin.report.slices import LETTERS, PLANES, Frame, frame_of, obliqueness_deg
+from ferritin.report.slices import LETTERS, Frame, frame_of, obliqueness_deg
 from ferritin.report.tables import acquisition, by_stage, checks, findings, missing, provenance, stage_table
 from ferritin.report.verdicts import Verdict, worst
 
@@ -81,9 +81,11 @@ def _header(subject: str, maps: Any, verdicts: Sequence[Verdict]) -> str:
 
 def _contents(shown: Sequence[Layer], frame: Frame) -> str:
     """One slice through every map, all at the same level, as a table of contents."""
-    index = frame.indices("axial", SLICES)[SLICES // 2]
+    plane = frame.planes()[0]
+    indices = frame.indices(plane, SLICES)
+    index = indices[len(indices) // 2]
     links = "".join(
-        f'<a href="#{layer.name}"><span class="shot">{_image(layer, frame, "axial", index)}</span>'
+        f'<a href="#{layer.name}"><span class="shot">{_image(layer, frame, plane, index)}</span>'
         f"<span>{escape(layer.title)}</span></a>"
         for layer in shown
     )
@@ -109,7 +111,7 @@ def _maps(shown: Sequence[Layer], frame: Frame, scan: Any) -> str:
 def _map(layer: Layer, frame: Frame) -> str:
     unit = layer.window.unit
     facts = "".join(f"<dt>{n}</dt><dd>{escape(v)}</dd>" for n, v in charts.summary(layer.sample))
-    strips = "".join(_strip(layer, frame, plane) for plane in PLANES)
+    strips = "".join(_strip(layer, frame, plane) for plane in frame.planes())
     return (
         f'<article class="map" id="{layer.name}"><header><div><h3>{escape(layer.title)} <small>{escape(unit)}</small>'
         f"</h3><p>{escape(layer.meaning)}</p><dl>{facts}</dl></div>"
@@ -118,10 +120,9 @@ def _map(layer: Layer, frame: Frame) -> str:
 
 
 def _strip(layer: Layer, frame: Frame, plane: str) -> str:
-    tiles = "".join(_tile(layer, frame, plane, index) for index in frame.indices(plane, SLICES))
-    return (
-        f'<div class="strip" role="group" aria-label="{plane}"><h4>{plane}</h4><div class="tiles">{tiles}</div></div>'
-    )
+    indices = frame.indices(plane, SLICES)
+    tiles = "".join(_tile(layer, frame, plane, index) for index in indices)
+    return f'<div class="strip" role="group" aria-label="{plane}"><h4>{plane}</h4><div class="tiles n{len(indices)}">{tiles}</div></div>'
 
 
 def _tile(layer: Layer, frame: Frame, plane: str, index: int) -> str:
@@ -155,7 +156,7 @@ def _outlines(masks: dict[str, Any], frame: Frame, shown: Iterable[Layer]) -> st
         f'<path id="{name}-{plane}-{index}" vector-effect="non-scaling-stroke" '
         f'd="{outline(frame.picture(masks[name], plane, index, whole=True))}"/>'
         for name in sorted(wanted)
-        for plane in PLANES
+        for plane in frame.planes()
         for index in frame.indices(plane, SLICES)
     )
     return f'<svg class="drawings" aria-hidden="true"><defs>{paths}</defs></svg>' if paths else ""

@@ -54,11 +54,15 @@ class Frame:
         return left, top, box[across][1] - box[across][0], box[up][1] - box[up][0]
 
     def indices(self, plane: str, n: int) -> list[int]:
-        """n slices spread over the middle of the box, from the feet up, from the back forward, from right to left."""
+        """Up to n slices spread over the middle of the box, feet to head, back to front, right to left."""
         a, b = self.box[_NORMAL[plane]]
         margin = 0.14 * (b - a)
         found = np.linspace(a + margin, b - 1 - margin, n).round().astype(int)
-        return [int(i) for i in (found[::-1] if plane == "sagittal" else found)]
+        return [int(i) for i in dict.fromkeys(found[::-1] if plane == "sagittal" else found)]
+
+    def planes(self) -> list[str]:
+        """The planes whose pictures are more than a streak: a single slice has one."""
+        return [p for p in PLANES if 8 * min(self.size_mm(p)) > max(self.size_mm(p))] or ["axial"]
 
     def position_mm(self, plane: str, index: int) -> float:
         """World coordinate of a slice at the middle of the volume, along the plane's normal [mm]."""

@@ -58,6 +58,13 @@ def test_the_box_holds_the_mask_and_sizes_are_in_mm(order, signs):
         assert whole.sum() == width * height
 
 
+def test_a_single_slice_is_shown_once_in_its_own_plane():
+    frame = frame_of((160, 160, 1), np.diag((1.25, 1.25, 4, 1)))
+    assert frame.planes() == ["axial"]
+    assert frame.indices("axial", 6) == [0]
+    assert frame_of((20, 24, 18), np.eye(4)).planes() == list(PLANES)
+
+
 def test_an_oblique_scan_is_shown_along_the_nearest_axes():
     angle = np.radians(25)
     affine = np.eye(4)
