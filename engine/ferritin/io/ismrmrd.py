@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ferritin.errors import FormatError, HeaderError
+from ferritin.errors import FerritinError, FormatError, HeaderError
 from ferritin.io import checks, geometry, lines
 from ferritin.io.header import Encoding, Header, parse
 from ferritin.scan import Finding, Scan
@@ -137,11 +137,12 @@ def _opened(path: Path) -> Iterator[h5py.File]:
             f"{path} is not an HDF5 file; expected ISMRMRD raw data (.h5), or give a folder of NIfTI files"
         )
     try:
-        file = h5py.File(path, "r")
-    except OSError as why:
+        with h5py.File(path, "r") as file:
+            yield file
+    except FerritinError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError) as why:  # what h5py raises on broken structures
         raise FormatError(f"{path} is truncated or damaged ({_reason(why)}); copy or export it again") from None
-    with file:
-        yield file
 
 
 def _reason(why: Exception) -> str:

@@ -103,6 +103,9 @@ def _noise(raw: RawFile) -> tuple[np.ndarray, float | None, tuple[str, ...]]:
     for block, data in raw.samples(rows):
         for line, row in zip(data, table[block]):
             covariance.add(line[None, :, int(row["discard_pre"]) : line.shape[-1] - int(row["discard_post"])])
+    if not covariance.value().any():
+        w, sd, notes = _estimated_noise(raw)
+        return w, sd, ("the noise scan holds zeros only", *notes)
     dwell, noise_dwell = float(first["dwell_us"]), float(table["dwell_us"][rows[0]])
     if dwell > 0 and noise_dwell > 0:
         bandwidth = raw.header.noise_bandwidth or DEFAULT_BANDWIDTH

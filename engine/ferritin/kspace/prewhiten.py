@@ -48,6 +48,8 @@ def whitening(psi: np.ndarray, n_samples: int, scale: float = 1.0) -> tuple[np.n
     """
     power, notes = np.real(np.diag(psi)), []
     alive = power > 1e-6 * np.median(power)
+    if not alive.any():
+        return np.eye(len(psi), dtype=np.complex64), ("all noise samples are zero: coils are not whitened",)
     if not alive.all():
         notes.append(f"channels {np.flatnonzero(~alive).tolist()} receive no noise and are left out")
     psi = psi[np.ix_(alive, alive)]
@@ -56,8 +58,10 @@ def whitening(psi: np.ndarray, n_samples: int, scale: float = 1.0) -> tuple[np.n
         share = n / max(n_samples, 1)
         psi = (psi + share * np.diag(np.diag(psi))) / (1 + share)
         notes.append(f"{n_samples} noise samples for {n} channels: correlations between them shrunk")
-    lower = np.linalg.cholesky(psi)
+    if np.linalg.cond(psi) > 1e10:
+        psi = psi + 1e-6 * np.real(np.trace(psi)) / n * np.eye(n)
+        notes.append("the noise of some channels is the same: correlations between them shrunk")
+    inverse = scipy.linalg.solve_triangular(np.linalg.cholesky(psi), np.eye(n), lower=True)
     w = np.zeros((len(alive), len(alive)), np.complex64)
-    inverse = scipy.linalg.solve_triangular(lower, np.eye(n), lower=True)
     w[np.ix_(alive, alive)] = np.sqrt(2 * scale) * inverse
     return w, tuple(notes)

@@ -43,3 +43,13 @@ def test_few_samples_still_give_a_matrix():
     w, notes = whitening(gathered.value(), gathered.n_samples)
     assert np.isfinite(w).all()
     assert "6 noise samples for 8 channels" in notes[0]
+
+
+def test_twin_channels_and_zeros_still_give_a_matrix():
+    psi = np.ones((2, 2), complex)
+    w, notes = whitening(psi, 4000)
+    assert np.isfinite(w).all()
+    assert "the same" in notes[0]
+    w, notes = whitening(np.zeros((2, 2), complex), 4000)
+    np.testing.assert_array_equal(w, np.eye(2))
+    assert "not whitened" in notes[0]
