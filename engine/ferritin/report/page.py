@@ -122,7 +122,8 @@ def _map(layer: Layer, frame: Frame) -> str:
 def _strip(layer: Layer, frame: Frame, plane: str) -> str:
     indices = frame.indices(plane, SLICES)
     tiles = "".join(_tile(layer, frame, plane, index) for index in indices)
-    return f'<div class="strip" role="group" aria-label="{plane}"><h4>{plane}</h4><div class="tiles n{len(indices)}">{tiles}</div></div>'
+    rows = f'<h4>{plane}</h4><div class="tiles n{len(indices)}">{tiles}</div>'
+    return f'<div class="strip" role="group" aria-label="{plane}">{rows}</div>'
 
 
 def _tile(layer: Layer, frame: Frame, plane: str, index: int) -> str:
