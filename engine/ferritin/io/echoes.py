@@ -59,6 +59,8 @@ def headers_of_series(
     if not magnitude[0].has_orientation:
         assumed = "taken as axial: check the direction of B0"
         findings.append(Finding(f"{magnitude[0].path.name} states no orientation", assumed))
+    for file in files:
+        findings += [Finding(f"{file.path.name}: {said}", "read so") for said in file.repairs]
     if series.left_out:
         names = ", ".join(p.name for p in series.left_out[:4])
         findings.append(Finding(f"{len(series.left_out)} other images in the folder ({names})", "not used", "info"))

@@ -19,6 +19,7 @@ from ferritin.errors import FormatError, HeaderError
 from ferritin.io.checks import existing
 
 _MAX_AXIS, _MAX_VOXELS = 8192, 2**31
+_MAX_OFFSET = 2**31
 _MM = {1: 1000.0, 2: 1.0, 3: 0.001}
 
 
@@ -27,7 +28,7 @@ class Nifti:
     """Header facts of a NIfTI file; its voxels stay on disk.
 
     shape : (x, y, z). n_volumes : length of the fourth axis. slope, intercept : value = slope * stored + intercept.
-    has_orientation : the header states an affine (qform or sform).
+    has_orientation : the header states an affine (qform or sform). repairs : what was mended in the header to read it.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class Nifti:
     slope: float
     intercept: float
     has_orientation: bool
+    repairs: tuple[str, ...]
     _offset: int
 
     def volumes(self) -> Iterator[np.ndarray]:
@@ -76,13 +78,16 @@ def open_nifti(path: str | Path) -> Nifti:
             )
         stream.seek(0)
         try:
-            header = kind.from_fileobj(stream)
+            header = kind.from_fileobj(stream, check=False)
+            header.check_fix(repairs := _Repairs(), error_level=40)
             shape, dtype, affine = header.get_data_shape(), header.get_data_dtype(), header.get_best_affine()
         except (HeaderDataError, WrapStructError, ValueError, KeyError) as why:
             raise FormatError(
                 f"{path}: NIfTI header cannot be read ({' '.join(str(why).split())}); convert it again"
             ) from None
         offset = max(int(header.get_data_offset()), stream.tell())
+    if offset > _MAX_OFFSET:
+        raise FormatError(f"{path}: voxels start at byte {offset}, expected up to {_MAX_OFFSET}; convert it again")
     if dtype.fields or dtype.kind not in "iufc":
         raise FormatError(f"{path} has voxels of type {dtype}, expected numbers; convert it to float or integer")
     slope, intercept = (float(header[key]) for key in ("scl_slope", "scl_inter"))
@@ -96,6 +101,7 @@ def open_nifti(path: str | Path) -> Nifti:
         dtype=dtype,
         slope=slope,
         intercept=intercept,
+        repairs=tuple(repairs),
         has_orientation=int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0,
         _offset=offset,
     )
@@ -123,6 +129,14 @@ def distance_mm(shape: tuple[int, int, int], first: np.ndarray, second: np.ndarr
     corners = np.array(np.meshgrid(*((0, n - 1) for n in shape))).reshape(3, -1)
     ends = np.vstack([corners, np.ones(corners.shape[1])])
     return float(np.linalg.norm(((first - second) @ ends)[:3], axis=0).max())
+
+
+class _Repairs(list):
+    """Takes the place of a logger, and keeps what nibabel says of a header."""
+
+    def log(self, level: int, message: str) -> None:
+        if level >= 30:
+            self.append(message)
 
 
 @contextmanager

@@ -108,6 +108,17 @@ def test_nan_voxels_become_zero_and_are_counted(tmp_path):
     assert any(f.problem.startswith("1 voxels are NaN") for f in scan.findings)
 
 
+def test_repair_of_a_header_is_a_finding_and_not_a_log_line(tmp_path, capfd):
+    images.folder(tmp_path, images.echoes(), ending=".nii")
+    path = tmp_path / "sub-01_echo-1_part-mag_MEGRE.nii"
+    content = bytearray(path.read_bytes())
+    content[252:254] = np.int16(203).tobytes()  # qform_code
+    path.write_bytes(content)
+    scan = read(tmp_path)
+    assert any("qform_code 203 not valid" in f.problem and path.name in f.problem for f in scan.findings)
+    assert capfd.readouterr().err == ""
+
+
 def test_slope_of_each_magnitude_file(tmp_path):
     signal = images.echoes()
     images.folder(tmp_path, signal)
