@@ -166,10 +166,12 @@ def _complex(
     n_echoes = sum(file.n_volumes for file in magnitude)
     out = np.empty((n_echoes, *magnitude[0].shape), np.complex64)
     for echo, (file, volume) in zip(out, _volumes(magnitude)):
-        np.multiply(volume, file.slope, out=echo.real, casting="unsafe")
-        echo.real += np.float32(file.intercept)
+        with np.errstate(invalid="ignore", over="ignore"):  # such voxels are counted below
+            np.multiply(volume, file.slope, out=echo.real, casting="unsafe")
+            echo.real += np.float32(file.intercept)
     for echo, (_, volume) in zip(out, _volumes(phase)):
-        echo.imag = volume
+        with np.errstate(invalid="ignore", over="ignore"):
+            echo.imag = volume
     n_bad = sum(_zero_bad(echo) for echo in out)
     if n_bad:
         findings.append(Finding(f"{n_bad} voxels are NaN or infinite in magnitude or phase", "set to zero"))
@@ -190,7 +192,9 @@ def _volumes(files: list[Nifti]) -> Iterator[tuple[Nifti, np.ndarray]]:
 
 def _zero_bad(echo: np.ndarray) -> int:
     """Set voxels with NaN or infinity to zero and count them."""
-    if np.isfinite(echo.sum(dtype=np.complex128)):
+    with np.errstate(invalid="ignore"):
+        total = echo.sum(dtype=np.complex128)
+    if np.isfinite(total):
         return 0
     bad = ~np.isfinite(echo)
     echo[bad] = 0

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-from ferritin.errors import FerritinError, FormatError, HeaderError
+from ferritin.errors import FormatError, HeaderError
 from ferritin.io import checks, geometry, lines
-from ferritin.io.header import Encoding, Header, parse
+from ferritin.io.acquisitions import BLOCK_ACQUISITIONS, opened, read_headers, read_rows
+from ferritin.io.header import Encoding, Header
 from ferritin.scan import Finding, Scan
 from ferritin.units import GAMMA_HZ_PER_T
 
-_BLOCK_ACQUISITIONS, _BLOCK_BYTES = 256, 2 << 20
-_DIRECTIONS = ("position", "read_dir", "phase_dir", "slice_dir")
+_BLOCK_BYTES = 2 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +59,10 @@ class RawFile:
         FormatError
             Damaged samples, or as many as the header does not say, or NaN and infinity among them.
         """
-        with _opened(self.path) as file:
+        with opened(self.path) as file:
             dataset = file[f"{self.group}/data"]
             for block in self._blocks(rows):
-                data = _read(dataset.fields("data"), block[0], block[-1] + 1, self.path)[block - block[0]]
+                data = read_rows(dataset.fields("data"), block[0], block[-1] + 1, self.path)[block - block[0]]
                 for n_samples in np.unique(self.table["samples"][block]):
                     same = self.table["samples"][block] == n_samples
                     yield block[same], self._stack(data[same], block[same])
@@ -73,7 +71,7 @@ class RawFile:
         """Cut rows into blocks that lie near each other in the file and fit into a small memory."""
         here = self.table[rows]
         line_bytes = 8 * int(np.max(here["samples"].astype(np.int64) * here["channels"], initial=1))
-        n = max(1, min(_BLOCK_ACQUISITIONS, _BLOCK_BYTES // line_bytes))
+        n = max(1, min(BLOCK_ACQUISITIONS, _BLOCK_BYTES // line_bytes))
         at = 0
         while at < len(rows):
             stop = at + int(np.searchsorted(rows[at : at + n], rows[at] + n))
@@ -90,7 +88,9 @@ class RawFile:
                     f"{n_coils} coils and {n_samples} samples; the file is damaged, export it again"
                 )
         out = np.concatenate(data).view(np.complex64).reshape(len(rows), n_coils, n_samples)
-        if not np.isfinite(out.sum()) and not np.isfinite(out).all():
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = out.sum()
+        if not np.isfinite(total) and not np.isfinite(out).all():
             bad = ~np.isfinite(out).all(axis=(1, 2))
             raise FormatError(
                 f"{self.path}: {np.sum(~np.isfinite(out))} NaN or infinite samples from acquisition {rows[bad][0]} on; "
@@ -108,7 +108,7 @@ def read(
     phase_sign: str | int = "+",
 ) -> Scan:
     """Read the headers of a raw file; see ferritin.io.read. The scan's data hold `raw`, a RawFile."""
-    header, table, directions, group = _headers(path)
+    header, table, directions, group = read_headers(path)
     imaging, encoding, findings = lines.imaging_lines(table, header.encodings, str(path))
     _one_channel_count(table, imaging, path)
     coverage = lines.coverage(imaging, encoding, str(path))
@@ -128,89 +128,6 @@ def read(
         provenance=_provenance(path, header, phase_sign),
         findings=tuple(findings),
     )
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
-    if not h5py.is_hdf5(path):
-        raise FormatError(
-            f"{path} is not an HDF5 file; expected ISMRMRD raw data (.h5), or give a folder of NIfTI files"
-        )
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except FerritinError:
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError) as why:  # what h5py raises on broken structures
-        raise FormatError(f"{path} is truncated or damaged ({_reason(why)}); copy or export it again") from None
-
-
-def _reason(why: Exception) -> str:
-    """HDF5's own words, without its preamble, on one line."""
-    text = " ".join(str(why).split())
-    return text.partition("(")[2].removesuffix(")") or text
-
-
-def _read(selection: Any, start: int, stop: int, path: Path) -> np.ndarray:
-    try:
-        return selection[int(start) : int(stop)]
-    except (OSError, RuntimeError, ValueError) as why:
-        raise FormatError(
-            f"{path}: acquisitions {start} to {stop - 1} cannot be read ({_reason(why)}); copy or export the file again"
-        ) from None
-
-
-def _headers(path: Path) -> tuple[Header, np.ndarray, np.ndarray, str]:
-    """XML header, table of acquisitions, their positions and directions (acquisition, 4, 3), and the group's name."""
-    with _opened(path) as file:
-        groups = [name for name, g in file.items() if isinstance(g, h5py.Group) and {"xml", "data"} <= set(g)]
-        if not groups:
-            raise FormatError(
-                f"{path} holds {list(file)[:8]}, expected a group with 'xml' and 'data' (ISMRMRD raw data); "
-                "convert the scan to ISMRMRD"
-            )
-        group = "dataset" if "dataset" in groups else groups[0]
-        dataset = file[f"{group}/data"]
-        if not {"head", "data"} <= set(dataset.dtype.names or ()) or dataset.ndim != 1:
-            raise FormatError(
-                f"{path}: '{group}/data' does not hold acquisitions with 'head' and 'data'; convert the scan again"
-            )
-        if len(dataset) == 0:
-            raise FormatError(f"{path} holds no acquisition; export the scan again")
-        xml = file[f"{group}/xml"]
-        text = _read(xml, 0, 1, path)[0] if xml.ndim else xml[()]
-        header = parse(text.encode() if isinstance(text, str) else bytes(text), str(path))
-        tables, directions = [], []
-        for heads in _head_blocks(dataset, path):
-            tables.append(lines.table_of(heads))
-            directions.append(np.stack([heads[name] for name in _DIRECTIONS], axis=1))
-    return header, np.concatenate(tables), np.concatenate(directions), group
-
-
-def _head_blocks(dataset: h5py.Dataset, path: Path) -> Iterator[np.ndarray]:
-    """Acquisition headers, block by block.
-
-    An uncompressed chunk holds the headers and only references to the samples, so its bytes are taken as they are;
-    otherwise whole acquisitions are read (never the field 'head' alone: HDF5 keeps all samples of the file then).
-    """
-    head, offset = dataset.dtype.fields["head"][:2]
-    plain = dataset.chunks and not dataset.id.get_create_plist().get_nfilters()
-    if plain and dataset.id.get_type().get_size() == dataset.dtype.itemsize:
-        n_chunk = dataset.chunks[0]
-        step = n_chunk * max(1, _BLOCK_ACQUISITIONS * 16 // n_chunk)
-        for start in range(0, len(dataset), step):
-            stop = min(start + step, len(dataset))
-            try:
-                chunks = [dataset.id.read_direct_chunk((at,))[1] for at in range(start, stop, n_chunk)]
-            except OSError as why:
-                raise FormatError(
-                    f"{path}: acquisitions from {start} on cannot be read ({_reason(why)}); copy the file again"
-                ) from None
-            rows = np.frombuffer(b"".join(chunks), np.uint8).reshape(-1, dataset.dtype.itemsize)[: stop - start]
-            yield np.ascontiguousarray(rows[:, offset : offset + head.itemsize]).view(head)[:, 0]
-    else:
-        for start in range(0, len(dataset), _BLOCK_ACQUISITIONS):
-            yield _read(dataset, start, min(start + _BLOCK_ACQUISITIONS, len(dataset)), path)["head"]
 
 
 def _one_channel_count(table: np.ndarray, imaging: lines.Imaging, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,7 +79,9 @@ def open_nifti(path: str | Path) -> Nifti:
             )
         stream.seek(0)
         try:
-            header = kind.from_fileobj(stream, check=False)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # header extensions, which are not used
+                header = kind.from_fileobj(stream, check=False)
             header.check_fix(repairs := _Repairs(), error_level=40)
             shape, dtype, affine = header.get_data_shape(), header.get_data_dtype(), header.get_best_affine()
         except (HeaderDataError, WrapStructError, ValueError, KeyError) as why:
