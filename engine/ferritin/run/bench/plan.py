@@ -1,0 +1,168 @@
+"""Which cases to run: the quick and the full benchmark, or a plan of the user's in TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ferritin.errors import FormatError, ParameterError
+from ferritin.phantom import Protocol
+from ferritin.registry import Method, methods
+from ferritin.run.bench.case import TASKS, Case
+from ferritin.run.bench.dataset import Dataset, make_dataset
+from ferritin.run.bench.external import parse_external
+
+_SWEPT = ("lambda", "alpha", "threshold", "radius_mm", "iterations", "n_iterations")
+_LAMBDAS = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)  # for a method that chooses its own
+_FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)
+_HEADS = {
+    "plain": {"calcification": False, "haemorrhage": False},
+    "lesions": {"calcification": True, "haemorrhage": True},
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A benchmark.
+
+    Attributes
+    ----------
+    tasks : keys of TASKS
+    phantoms : names: plain, lesions, or folders of datasets
+    voxel_mm : of the phantoms; b0_t, snr likewise
+    devices : cpu, cuda:n
+    repeats : of each case in its process
+    sweep : factors on the swept parameter's default, () for none
+    sweeps : {"stage.method": {parameter: values}}, in place of the factors
+    only : methods to keep, as "method" or "stage.method"; all when empty
+    external : NAME:TASK:COMMAND
+    imports : modules that register methods
+    timeout_s : of one case
+    """
+
+    tasks: tuple[str, ...] = ("field", "background", "dipole", "r2star", "chain")
+    phantoms: tuple[str, ...] = ("plain", "lesions")
+    voxel_mm: float = 1.5
+    b0_t: float = 7.0
+    snr: float = 100.0
+    seed: int = 1
+    devices: tuple[str, ...] = ("cpu",)
+    repeats: int = 3
+    sweep: tuple[float, ...] = _FACTORS
+    sweeps: Mapping[str, Mapping[str, tuple]] = field(default_factory=dict)
+    only: tuple[str, ...] = ()
+    external: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+    timeout_s: float = 1800.0
+
+
+QUICK = Plan(phantoms=("lesions",), voxel_mm=3.5, repeats=1, sweep=(), timeout_s=60.0)
+"""Every method once, on a coarse head: within 5 minutes on 2 cores."""
+
+FULL = Plan()
+
+
+def load_plan(path: str | Path, base: Plan = FULL) -> Plan:
+    """A plan from TOML: fields of Plan, sweeps in tables [sweeps."dipole.tv"]. Raises FormatError, ParameterError."""
+    try:
+        said = tomllib.loads(Path(path).read_text())
+    except (OSError, tomllib.TOMLDecodeError) as why:
+        raise FormatError(f"{path}: not a plan in TOML ({why})") from None
+    return changed(base, said, str(path))
+
+
+def changed(base: Plan, said: Mapping[str, Any], where: str = "options") -> Plan:
+    """A plan with some fields changed; lists become tuples."""
+    known = Plan.__dataclass_fields__
+    for name in said:
+        if name not in known:
+            raise ParameterError(f"{where}: a plan has no '{name}'; it has {', '.join(known)}")
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in said.items()}
+    return Plan(**{name: values.get(name, getattr(base, name)) for name in known})
+
+
+def datasets(plan: Plan, out: Path) -> list[Dataset]:
+    """The plan's data, made where they are not there."""
+    found = []
+    for name in plan.phantoms:
+        if name not in _HEADS:
+            found.append(Dataset(name))
+            continue
+        protocol = Protocol(voxel_mm=(plan.voxel_mm,) * 3, b0_t=plan.b0_t, snr=plan.snr)
+        title = f"{name}-{plan.b0_t:g}t-{plan.voxel_mm:g}mm-snr{plan.snr:g}-seed{plan.seed}"
+        found.append(make_dataset(out / "data" / title, protocol, plan.seed, **_HEADS[name]))
+    return found
+
+
+def cases(plan: Plan, data: Iterable[Dataset]) -> list[Case]:
+    """Every case of a plan, in the order of the tasks; sweeps follow the default of their method."""
+    unknown = [task for task in plan.tasks if task not in TASKS]
+    if unknown:
+        raise ParameterError(f"task '{unknown[0]}' is not known; there are {', '.join(TASKS)}")
+    out = []
+    for one in data:
+        for device in plan.devices:
+            for task in plan.tasks:
+                for settings in _settings(task, plan):
+                    out.append(Case(task, settings, str(one.folder), device, "", "", plan.repeats, plan.imports))
+        for text in plan.external:
+            name, task, command = parse_external(text)
+            if task in plan.tasks:
+                out.append(Case(task, {}, str(one.folder), "cpu", command, name, plan.repeats))
+    return out
+
+
+def _settings(task: str, plan: Plan) -> list[dict[str, dict[str, Any]]]:
+    """Methods of a task: each of its last stage (for a field every unwrapping too), then their sweeps."""
+    stages = TASKS[task][0]
+    if task == "chain":
+        return [{}] if not plan.only else []
+    out = []
+    for choice in _combinations(stages, plan):
+        settings = {m.stage: {"method": m.name} for m in choice}
+        out.append(settings)
+        if len(stages) == 1 or task == "field":
+            last = choice[-1]
+            out += [{**settings, last.stage: {"method": last.name, **p}} for p in _swept(last, plan)]
+    return out
+
+
+def _combinations(stages: tuple[str, ...], plan: Plan) -> list[tuple[Method, ...]]:
+    out: list[tuple[Method, ...]] = [()]
+    for stage in stages:
+        there = [m for m in methods(stage) if _wanted(m, plan) or stage == "unwrap"]
+        out = [(*choice, m) for choice in out for m in there]
+    return list(dict.fromkeys(_without_needless_unwrapping(choice) for choice in out))
+
+
+def _without_needless_unwrapping(choice: tuple[Method, ...]) -> tuple[Method, ...]:
+    if choice and choice[0].stage == "unwrap" and choice[-1].stage == "field":
+        field_method = choice[-1]
+        if "unwrapped_phase" not in (*field_method.consumes, *field_method.optional):
+            return choice[1:]
+    return choice
+
+
+def _wanted(method: Method, plan: Plan) -> bool:
+    return not plan.only or method.name in plan.only or f"{method.stage}.{method.name}" in plan.only
+
+
+def _swept(method: Method, plan: Plan) -> list[dict[str, Any]]:
+    """Values of one parameter: those that the plan names, or factors on the default of the regularisation."""
+    named = plan.sweeps.get(f"{method.stage}.{method.name}", {})
+    if named:
+        return [{name: value} for name, values in named.items() for value in values]
+    defaults = {p.name: p.default for p in method.parameters}
+    name = next((n for n in _SWEPT if n in defaults), None)
+    if name is None or not plan.sweep:
+        return []
+    default = defaults[name]
+    if type(default) not in (int, float) or not default:
+        return [{name: value} for value in _LAMBDAS] if name == "lambda" else []
+    values = [default * f for f in plan.sweep if f != 1.0]
+    if isinstance(default, int):
+        values = sorted({max(1, round(v)) for v in values} - {default})
+    return [{name: value} for value in values]
