@@ -205,7 +205,7 @@ STAGES: Mapping[str, Stage] = {
             "background",
             "background",
             ("local_field", "local_mask"),
-            "vsharp",
+            "tfi",
             "fields of outside sources removed",
             takes={"mask": "field_mask"},
             gives={"mask": "local_mask"},

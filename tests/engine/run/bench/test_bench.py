@@ -21,6 +21,7 @@ from ferritin.run.bench.page import write_page
 from ferritin.run.bench.plan import FULL, QUICK, cases, changed, load_plan
 from ferritin.run.bench.run import COLUMNS, run_cases, write_table
 from ferritin.run.commands.bench import command
+from ferritin.stages import STAGES
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +167,7 @@ def test_rows(rows, tkd, data):
     assert first["key"] == tkd.key()
     assert "expected between" in found[3]["status"]
     background = found[4]
-    assert background["method"] == "vsharp"
+    assert background["method"] == STAGES["background"].default
     assert 0.3 < background["valid_share"] < 1
     assert background["nrmse_valid"] > 0
 
