@@ -55,6 +55,11 @@ class Scanner:
         """Hz that one ppm of B0 is worth."""
         return hz_per_ppm(self.protocol.b0_t)
 
+    @property
+    def total_field(self) -> np.ndarray:
+        """The shimmed field on the fine grid [ppm]."""
+        return self._total
+
     def echo(self, index: int, oversampling: int = 1) -> np.ndarray:
         """The noise-free, coil-free image of one echo as the scanner forms it, complex64.
 
@@ -78,7 +83,7 @@ class Scanner:
     @cached_property
     def brain(self) -> np.ndarray:
         """The whole brain on the image grid."""
-        return self._mean(self.head.brain) > 0.5
+        return self.mean(self.head.brain) > 0.5
 
     @cached_property
     def _first_echoes(self) -> tuple[float, np.ndarray]:
@@ -107,16 +112,16 @@ class Scanner:
             chi, chi_plus, chi_minus [ppm] (chi: mean over the mask 0); total_field (shimmed), local_field (of the
             sources in the mask alone) [ppm]; r2star, r2, r1 [1/s]; s0; mask, brain, labels.
         """
-        chi = self._mean(np.where(self.head.brain, self._chi, self._chi[self.head.brain].mean()))
+        chi = self.mean(np.where(self.head.brain, self._chi, self._chi[self.head.brain].mean()))
         out = {"chi": (chi - chi[self.mask].mean(dtype=np.float64)) * self.mask}
-        out["total_field"] = self._mean(self._total) * self.mask
-        out["local_field"] = self._mean(self._local_field()) * self.mask
-        out["s0"] = self._mean(self._s0) * self.mask
+        out["total_field"] = self.mean(self._total) * self.mask
+        out["local_field"] = self.mean(self._local_field()) * self.mask
+        out["s0"] = self.mean(self._s0) * self.mask
         for name in ("chi_plus", "chi_minus"):
-            out[name] = self._mean(getattr(self.head, name)() * self.head.brain) * self.mask
+            out[name] = self.mean(getattr(self.head, name)() * self.head.brain) * self.mask
         for name in ("r2star", "r2", "r1"):
             rate = self._r2star if name == "r2star" else self.head.rate(name, self.protocol.b0_t)
-            out[name] = self._mean(np.where(self.head.brain, rate, rate[self.head.brain].mean())) * self.mask
+            out[name] = self.mean(np.where(self.head.brain, rate, rate[self.head.brain].mean())) * self.mask
         out = {name: value.astype(np.float32) for name, value in out.items()}
         return out | {
             "mask": self.mask.astype(np.uint8),
@@ -129,8 +134,8 @@ class Scanner:
         chi = np.where(inside, self._chi - self._chi[inside].mean(dtype=np.float64), 0).astype(np.float32)
         return field(chi, self.fine.cell_mm, self.fine.b0_dir)
 
-    def _mean(self, fine: np.ndarray) -> np.ndarray:
-        """Mean over each voxel's volume, float32."""
+    def mean(self, fine: np.ndarray) -> np.ndarray:
+        """Mean of fine cells over each voxel's volume, float32."""
         out = fine.astype(np.float32, copy=False)
         for axis, (n, m) in enumerate(zip(self.images.shape, self.fine.shape)):
             out = np.moveaxis(np.tensordot(_shares(n, m), out, (1, axis)), 0, axis)

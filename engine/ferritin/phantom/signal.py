@@ -12,11 +12,11 @@ from ferritin.backend import cpu_count
 from ferritin.phantom.grid import Grid
 
 
-def steady_state(m0: np.ndarray, r1: np.ndarray, tr_s: float, flip_deg: float) -> np.ndarray:
+def steady_state(m0: np.ndarray, r1: np.ndarray, tr_s: float, flip_deg: float | np.ndarray) -> np.ndarray:
     """Magnitude of a spoiled gradient echo at TE = 0: M0 sin α (1 - E1) / (1 - E1 cos α), E1 = exp(-TR R1)."""
     e1 = np.exp(-np.float32(tr_s) * r1)
-    angle = math.radians(flip_deg)
-    return m0 * np.float32(math.sin(angle)) * (1 - e1) / (1 - e1 * np.float32(math.cos(angle)))
+    angle = np.radians(np.asarray(flip_deg, np.float32))
+    return m0 * np.sin(angle) * (1 - e1) / (1 - e1 * np.cos(angle))
 
 
 def transmit_phase(on: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

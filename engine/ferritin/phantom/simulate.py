@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,25 +10,13 @@ import numpy as np
 from ferritin import __version__
 from ferritin.errors import ParameterError
 from ferritin.io.writing import write_json, write_nifti, write_text
-from ferritin.phantom.coils import Coils
-from ferritin.phantom.kspace import Lines, centred_fft, sampled_lines
+from ferritin.phantom.acquire import write_raw
+from ferritin.phantom.kspace import band_limited
 from ferritin.phantom.protocol import Protocol
-from ferritin.phantom.raw import (
-    CALIBRATION,
-    CALIBRATION_AND_IMAGING,
-    NOISE,
-    REVERSE,
-    RawFile,
-    bit,
-    header_xml,
-    triple,
-)  # fmt: skip
 from ferritin.phantom.scanner import Scanner
+from ferritin.phantom.sequences import SEQUENCES, field_correlation, transmit_field
 from ferritin.phantom.tissue import LABEL_NAMES
 from ferritin.units import GAMMA_HZ_PER_T
-
-_DWELL_US, _NOISE_DWELL_US, _NOISE_BANDWIDTH = 5.0, 10.0, 0.793
-_LINES_AT_ONCE = 512
 
 
 def simulate(
@@ -37,6 +25,7 @@ def simulate(
     *,
     seed: int = 1,
     format: str = "raw",
+    also: Sequence[str] = (),
     calcification: bool = True,
     haemorrhage: bool = False,
     spread: float = 0.0,
@@ -51,6 +40,8 @@ def simulate(
     seed : int
         Head and noise; the same seed writes the same values.
     format : "raw", "bids" or "both"
+    also : names of sequences
+        More scans of the same head as NIfTI: "mese", "vfa", "ase", "saturation" (see sequences.py), and their truth.
     calcification, haemorrhage, spread
         Of the head; see Head.
 
@@ -65,22 +56,34 @@ def simulate(
     """
     if format not in ("raw", "bids", "both"):
         raise ParameterError(f"format {format!r}; expected raw, bids or both")
+    if unknown := sorted({*also} - {*SEQUENCES}):
+        raise ParameterError(f"sequence {unknown[0]!r}; expected {', '.join(SEQUENCES)}")
     out, protocol = Path(out), protocol or Protocol()
     (out / "truth").mkdir(parents=True, exist_ok=True)
     scanner = Scanner(protocol, seed, calcification=calcification, haemorrhage=haemorrhage, spread=spread)
-    _write_truth(out / "truth", scanner, seed)
-    coils, raw, bids = (np.random.default_rng([seed, 1000 + i]) for i in range(3))
+    coils, raw, bids, more = (np.random.default_rng([seed, 1000 + i]) for i in range(4))
     if format != "bids":
         write_raw(out / "raw.h5", scanner, coils, raw)
     if format != "raw":
         write_bids(out, scanner, bids)
+    for name in also:
+        write_sequence(out, scanner, name, more)
+    _write_truth(out / "truth", scanner, seed, also)
     return scanner
 
 
-def _write_truth(folder: Path, scanner: Scanner, seed: int) -> None:
-    p = scanner.protocol
-    for name, volume in scanner.truth().items():
+def _write_truth(folder: Path, scanner: Scanner, seed: int, also: Sequence[str] = ()) -> None:
+    """The maps, and last of all scan.json: where that stands, the simulation is whole."""
+    p, truth = scanner.protocol, scanner.truth()
+    if {*also} & {"mese", "vfa", "saturation"}:
+        truth["b1"] = scanner.mean(transmit_field(scanner.fine, p.b0_t))
+    if "ase" in also:
+        r2, r2star = (scanner.head.rate(name, p.b0_t) for name in ("r2", "r2star"))
+        truth["mfc"] = scanner.mean(field_correlation(r2, r2star) * scanner.head.brain) * scanner.mask
+    for name, volume in truth.items():
         write_nifti(folder / f"{name}.nii.gz", volume, scanner.images.affine)
+    rows = "".join(f"{i}\t{LABEL_NAMES[i]}\n" for i in sorted(LABEL_NAMES))
+    write_text(folder / "labels.tsv", "index\tname\n" + rows)
     write_json(
         folder / "scan.json",
         {
@@ -95,116 +98,37 @@ def _write_truth(folder: Path, scanner: Scanner, seed: int) -> None:
     )
 
 
-def write_raw(path: Path, scanner: Scanner, coil_rng: np.random.Generator, rng: np.random.Generator) -> None:
-    """Write multi-coil k-space with a noise scan; one coil of one echo is in memory at a time.
-
-    The channels of an echo meet in a temporary file beside the result, for a line in ISMRMRD holds all of them.
-    """
-    p = scanner.protocol
-    nx, ny, nz = scanner.images.shape
-    coils = Coils(scanner.images, p.coils, p.b0_t, coil_rng)
-    lines = sampled_lines(ny, nz, accel=p.accel, partial_fourier=p.partial_fourier, elliptical=p.elliptical)
-    sd = np.float32(scanner.sigma * np.sqrt(2 * nx * ny * nz))  # of an unnormalised transform over 2 nx, ny, nz
-    mix = coils.noise_mix.T.astype(np.complex64)
-
-    def noise(n: int, samples: int, scale: float) -> np.ndarray:
-        white = rng.standard_normal((n, samples, p.coils, 2), np.float32).view(np.complex64)[..., 0]
-        return (white @ mix).transpose(0, 2, 1) * np.float32(scale)
-
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with RawFile(part, _xml(scanner), _geometry(scanner)) as raw:
-            narrow = np.sqrt(_DWELL_US / _NOISE_DWELL_US * _NOISE_BANDWIDTH)
-            raw.append(noise(16, 512, sd * narrow), flags=bit(NOISE), dwell_us=_NOISE_DWELL_US)
-            for index in range(len(p.te_ms)):
-                _append_echo(raw, scanner, coils, index, lines, lambda n: noise(n, 2 * nx, sd))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+def _bids_folder(out: Path) -> Path:
+    """The folder of images of a BIDS dataset whose own files are written when they are not there."""
+    folder = out / "sub-01" / "anat"
+    folder.mkdir(parents=True, exist_ok=True)
+    description = {"Name": "Simulated head", "BIDSVersion": "1.9.0", "DatasetType": "raw", "License": "CC0"}
+    write_json(out / "dataset_description.json", description)
+    write_text(out / ".bidsignore", "truth/\nraw.h5\n*_ASE.*\n*_DSI.*\n")
+    write_text(out / "README", "A digital head, scanned by ferritin's simulator. The truth is in truth/.\n")
+    return folder
 
 
-def _append_echo(raw: RawFile, scanner: Scanner, coils: Coils, index: int, lines: Lines, noise) -> None:
-    image = scanner.echo(index, oversampling=2)
-    backwards = scanner.reads_backwards(index)
-    with tempfile.TemporaryFile(dir=Path(raw.name).parent) as spool:
-        k = np.memmap(spool, np.complex64, "w+", shape=(len(lines), coils.n, len(image)))
-        for c in range(coils.n):
-            full = centred_fft(image * coils.sensitivity(c, oversampling=2), (0, 1, 2))
-            k[:, c] = full[:, lines.ky, lines.kz].T
-        for start in range(0, len(lines), _LINES_AT_ONCE):
-            some = slice(start, min(start + _LINES_AT_ONCE, len(lines)))
-            data = k[some] + noise(some.stop - start)
-            flags = _flags(lines, some)
-            if backwards:  # samples reversed; the centre keeps its place at n // 2
-                data, flags = np.roll(data[:, :, ::-1], 1, axis=2), flags | bit(REVERSE)
-            counters = {
-                "kspace_encode_step_1": lines.ky[some], "kspace_encode_step_2": lines.kz[some], "contrast": index,
-            }  # fmt: skip
-            raw.append(data, flags=flags, dwell_us=_DWELL_US, counters=counters)
+def _noise(scanner: Scanner, rng: np.random.Generator) -> np.ndarray:
+    white = rng.standard_normal((*scanner.images.shape, 2), np.float32).view(np.complex64)[..., 0]
+    return white * np.float32(scanner.sigma)
 
 
-def _flags(lines: Lines, some: slice) -> np.ndarray:
-    calibration, on_grid = lines.calibration[some], lines.on_grid[some]
-    flags = np.where(calibration & on_grid, bit(CALIBRATION_AND_IMAGING), np.uint64(0))
-    return np.where(calibration & ~on_grid, bit(CALIBRATION), flags).astype(np.uint64)
-
-
-def _geometry(scanner: Scanner) -> dict[str, np.ndarray]:
-    """Directions and place in patient coordinates, which run to left and back (LPS)."""
-    lps = np.diag([-1.0, -1.0, 1.0])
-    directions = lps @ scanner.images.rotation
-    names = ("read_dir", "phase_dir", "slice_dir")
-    return dict(zip(names, directions.T)) | {"position": lps @ scanner.images.centre_mm}
-
-
-def _xml(scanner: Scanner) -> str:
-    p, shape = scanner.protocol, scanner.images.shape
-    nx, ny, nz = shape
-    fov = [n * v for n, v in zip(shape, p.voxel_mm)]
-    limit = lambda n, centre: {"minimum": 0, "maximum": n - 1, "center": centre}  # noqa: E731
-    encoding = {
-        "encodedSpace": {"matrixSize": triple((2 * nx, ny, nz)), "fieldOfView_mm": triple((2 * fov[0], *fov[1:]))},
-        "reconSpace": {"matrixSize": triple(shape), "fieldOfView_mm": triple(fov)},
-        "encodingLimits": {
-            "kspace_encoding_step_1": limit(ny, ny // 2),
-            "kspace_encoding_step_2": limit(nz, nz // 2),
-            "contrast": limit(len(p.te_ms), 0),
-        },
-        "trajectory": "cartesian",
-    }
-    if max(p.accel) > 1:
-        factor = {"kspace_encoding_step_1": p.accel[0], "kspace_encoding_step_2": p.accel[1]}
-        encoding["parallelImaging"] = {"accelerationFactor": factor, "calibrationMode": "embedded"}
-    return header_xml(
-        {
-            "measurementInformation": {"patientPosition": "HFS", "protocolName": "megre"},
-            "acquisitionSystemInformation": {
-                "systemVendor": "SIMULATED",
-                "systemFieldStrength_T": p.b0_t,
-                "relativeReceiverNoiseBandwidth": _NOISE_BANDWIDTH,
-                "receiverChannels": p.coils,
-            },
-            "experimentalConditions": {"H1resonanceFrequency_Hz": round(GAMMA_HZ_PER_T * p.b0_t)},
-            "encoding": encoding,
-            "sequenceParameters": {"TR": p.tr_ms, "TE": list(p.te_ms), "flipAngle_deg": p.flip_deg},
-        }
-    )
+def write_sequence(out: Path, scanner: Scanner, name: str, rng: np.random.Generator) -> None:
+    """Write the images of one more sequence as NIfTI with sidecars: magnitude, of complex noise as in the echoes."""
+    folder = _bids_folder(out)
+    for shot in SEQUENCES[name](scanner):
+        image = band_limited(shot.signal.astype(np.complex64), scanner.images.shape) + _noise(scanner, rng)
+        said = {"MagneticFieldStrength": scanner.protocol.b0_t, "Manufacturer": "SIMULATED", "Units": "arbitrary"}
+        write_nifti(folder / f"sub-01_{shot.name}.nii.gz", np.abs(image), scanner.images.affine)
+        write_json(folder / f"sub-01_{shot.name}.json", shot.sidecar | said)
 
 
 def write_bids(out: Path, scanner: Scanner, rng: np.random.Generator) -> None:
     """Write coil-free magnitude and phase of every echo as a BIDS dataset."""
-    p = scanner.protocol
-    folder = out / "sub-01" / "anat"
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(
-        out / "dataset_description.json",
-        {"Name": "Simulated head", "BIDSVersion": "1.9.0", "DatasetType": "raw", "License": "CC0"},
-    )
-    write_text(out / ".bidsignore", "truth/\nraw.h5\n")
-    write_text(out / "README", "A digital head, scanned by ferritin's simulator. The truth is in truth/.\n")
+    p, folder = scanner.protocol, _bids_folder(out)
     for index, te_ms in enumerate(p.te_ms):
-        noise = rng.standard_normal((*scanner.images.shape, 2), np.float32).view(np.complex64)[..., 0]
-        image = scanner.echo(index) + noise * np.float32(scanner.sigma)
+        image = scanner.echo(index) + _noise(scanner, rng)
         sidecar = {
             "EchoTime": round(1e-3 * te_ms, 7), "RepetitionTimeExcitation": round(1e-3 * p.tr_ms, 7),
             "RepetitionTime": round(1e-3 * p.tr_ms, 7), "FlipAngle": p.flip_deg, "MagneticFieldStrength": p.b0_t,

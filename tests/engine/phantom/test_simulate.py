@@ -8,9 +8,9 @@ import pytest
 
 from ferritin.errors import ParameterError
 from ferritin.phantom import Protocol, simulate
+from ferritin.phantom.acquire import write_raw
 from ferritin.phantom.kspace import band_limited, centred_fft, sampled_lines
 from ferritin.phantom.signal import gradient_echo, steady_state
-from ferritin.phantom.simulate import write_raw
 
 FAST = Protocol(voxel_mm=(10.0, 10.0, 10.0), te_ms=(4.0, 12.0), coils=3, fine_mm=5.0)
 

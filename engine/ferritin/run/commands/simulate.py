@@ -49,9 +49,10 @@ class _Simulate(SeveralValues):
 @click.option("--spread", default=0.0, help="Relative spread of the tissues' values between heads.")
 @click.option("--fine", type=float, help="Cells that head and field are made of [mm]; about half a voxel if not given.")
 @click.option("--format", "format_", type=click.Choice(["raw", "bids", "both"]), default="raw", help="What to write.")
+@click.option("--also", multiple=True, help="More scans as NIfTI: mese, vfa, ase, saturation. Repeatable.")
 def command(
     out, voxel, coils, te_ms, tr_ms, flip, b0, snr, seed, oblique, bipolar, partial_fourier, elliptical, accel,
-    calcification, haemorrhage, spread, fine, format_,
+    calcification, haemorrhage, spread, fine, format_, also,
 ) -> None:  # fmt: skip
     """Simulate a multi-echo scan of a digital head into OUT: raw.h5 or a BIDS dataset, and truth/ on the same grid."""
     from ferritin.phantom import Protocol, simulate
@@ -63,8 +64,7 @@ def command(
         tilt_deg=oblique, bipolar=bipolar, partial_fourier=partial_fourier, elliptical=elliptical, accel=accel,
         fine_mm=fine,
     )  # fmt: skip
-    scanner = simulate(
-        out, protocol, seed=seed, format=format_, calcification=calcification, haemorrhage=haemorrhage, spread=spread
-    )
+    head = {"calcification": calcification, "haemorrhage": haemorrhage, "spread": spread}
+    scanner = simulate(out, protocol, seed=seed, format=format_, also=also, **head)
     shape = " x ".join(map(str, scanner.images.shape))
     click.echo(f"{out}: {shape} voxels, {len(te_ms)} echoes, {coils} coils, brain {int(scanner.mask.sum())} voxels")
