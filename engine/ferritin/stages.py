@@ -157,7 +157,7 @@ class Stage:
     produces: tuple[str, ...]
     default: str
     meaning: str
-    min_echoes: int = 1
+    min_echoes: int = 0
     one_echo: str | None = None
     takes: Mapping[str, str] = field(default_factory=dict)
     gives: Mapping[str, str] = field(default_factory=dict)

@@ -13,7 +13,7 @@ import numpy as np
 from ferritin.errors import HeaderError, InputError
 from ferritin.io import checks
 from ferritin.io.bids import Image, Series, open_all
-from ferritin.io.nifti import Nifti
+from ferritin.io.nifti import Nifti, open_nifti
 from ferritin.io.phase_scaling import recognise
 from ferritin.scan import Finding, Scan
 from ferritin.units import GAMMA_HZ_PER_T
@@ -148,6 +148,33 @@ def _readout_axis(sidecar: dict[str, Any]) -> int:
     encoded = str(sidecar.get("PhaseEncodingDirection") or sidecar.get("PhaseEncodingAxis") or "")[:1]
     along_rows = sidecar.get("InPlanePhaseEncodingDirectionDICOM") == "ROW"
     return 1 if encoded == "i" or (not encoded and along_rows) else 0
+
+
+def load_phase(path: str | Path, phase_scaling: str | None = None) -> tuple[np.ndarray, np.ndarray, list[Finding]]:
+    """One NIfTI file of wrapped phase in rad, or in a unit that its values tell or phase_scaling names.
+
+    Returns
+    -------
+    phase : (x, y, z) or (x, y, z, t) float32 [rad]
+    affine : (4, 4) float64 [mm]
+    findings : which unit was recognised
+
+    Raises
+    ------
+    AmbiguousError
+        The unit cannot be told; the message names --phase-scaling.
+    """
+    file = open_nifti(path)
+    phase = np.empty((*file.shape, file.n_volumes), np.float32)
+    for i, volume in enumerate(file.volumes()):
+        phase[..., i] = volume
+    stored = float(np.nanmin(phase)), float(np.nanmax(phase))
+    scaled = tuple(file.slope * v + file.intercept for v in stored)
+    scaling, findings = recognise(stored, scaled, asked=phase_scaling, stated_rad=True, name=str(path))
+    factor, offset = scaling.linear(file.slope, file.intercept)
+    phase *= np.float32(factor)
+    phase += np.float32(offset)
+    return (phase[..., 0] if file.n_volumes == 1 else phase), file.affine, findings
 
 
 def _complex(

@@ -17,7 +17,7 @@ from ferritin.run.plan import Step
 def stage_key(step: Step, inputs: Mapping[str, str], version: str) -> str:
     """Key of a step from the keys of the artifacts that it consumes."""
     used = {name: inputs[name] for name in step.reads if name in inputs}
-    parameters = {name: repr(value) for name, value in step.keywords.items()}
+    parameters = {name: repr(value) for name, value in step.keywords.items() if name != "scratch"}
     text = json.dumps([step.stage, step.method.name, parameters, used, version], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 

@@ -67,20 +67,17 @@ def make_plan(
 
     A stage is taken when its main product is needed and not available; its method then needs what it consumes.
     """
-    reasons = _impossible(n_echoes)
+    steps = {s: Step(s, *choose(settings, s, n_echoes)) for s in STAGES if STAGES[s].produces[0] not in available}
+    reasons = _impossible(steps, n_echoes)
     missing = {t: reasons[maker(t)] for t in targets if maker(t) in reasons and t not in available}
     needed = {_main(t) for t in targets if t not in missing}
-    steps: list[Step] = []
-    for stage in reversed(STAGES.values()):
-        main = stage.produces[0]
-        if main not in needed or main in available or stage.name in reasons:
-            continue
-        method, keywords = choose(settings, stage.name, n_echoes)
-        step = Step(stage.name, method, keywords)
-        steps.append(step)
-        needed.discard(main)
-        needed |= {_main(step.source(name)) for name in method.consumes}
-    return Plan(tuple(reversed(steps)), missing)
+    taken: list[Step] = []
+    for step in reversed(steps.values()):
+        main = STAGES[step.stage].produces[0]
+        if main in needed and step.stage not in reasons:
+            taken.append(step)
+            needed |= {_main(step.source(name)) for name in step.method.consumes}
+    return Plan(tuple(reversed(taken)), missing)
 
 
 def _main(artifact: str) -> str:
@@ -89,16 +86,17 @@ def _main(artifact: str) -> str:
     return STAGES[stage].produces[0] if stage else artifact
 
 
-def _impossible(n_echoes: int) -> dict[str, str]:
+def _impossible(steps: Mapping[str, Step], n_echoes: int) -> dict[str, str]:
     """Stages that this number of echoes cannot feed, with the reason, through to what follows from them."""
     out: dict[str, str] = {}
-    for stage in STAGES.values():
-        if n_echoes < stage.min_echoes:
-            out[stage.name] = (
-                f"{n_echoes} echo: {stage.meaning} needs at least {stage.min_echoes} echoes "
-                "(one echo cannot tell its change over time from its value at TE = 0)"
+    for name, step in steps.items():
+        least = STAGES[name].min_echoes
+        causes = [maker(step.source(n)) for n in step.method.consumes]
+        if n_echoes < least:
+            out[name] = (
+                f"needs at least {least} echoes, the scan has {n_echoes}: one echo cannot tell what changes over the "
+                "echo time from the value at TE = 0"
             )
-    for stage in ("refine", "background", "dipole"):
-        if "field" in out:
-            out[stage] = out["field"]
+        elif any(cause in out for cause in causes):
+            out[name] = next(out[cause] for cause in causes if cause in out)
     return out

@@ -41,7 +41,6 @@ class Options:
     until: str | None = None
     keep_echoes: bool = False
     memory: str | None = None
-    scratch: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)

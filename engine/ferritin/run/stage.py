@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ferritin.errors import InputError, ParameterError, ShapeError, UnknownMethodError
+from ferritin.io.echoes import load_phase
 from ferritin.io.nifti import load_volume
 from ferritin.io.writing import write_nifti
 from ferritin.run.config import choose
@@ -27,6 +28,7 @@ def run_stage(
     te_ms: Sequence[float] = (),
     b0: float | None = None,
     noise_sd: float | None = None,
+    phase_scaling: str | None = None,
     device: str = "auto",
 ) -> dict[str, Any]:
     """Run one stage on NIfTI files and write `out`/<artifact>.nii.gz for all that it produces.
@@ -38,6 +40,7 @@ def run_stage(
         `echoes`.
     te_ms : echo times [ms]; b0 : field strength [T]
         Needed by the methods that use them.
+    phase_scaling : unit of `phase`, when it cannot be recognised; see `ferritin.read`.
 
     Returns
     -------
@@ -47,7 +50,7 @@ def run_stage(
     if stage not in STAGES:
         raise UnknownMethodError(f"no stage '{stage}'; the stages are {', '.join(STAGES)}")
     method, _ = choose(settings or {}, stage, len(te_ms) or 2)
-    values, affine = _load(files)
+    values, affine, findings = _load(files, phase_scaling)
     if noise_sd is not None:
         values["noise_sd"] = noise_sd
     lacking = [name for name in method.consumes if name not in values]
@@ -56,8 +59,12 @@ def run_stage(
     shape = next(v.shape[-3:] for v in values.values() if hasattr(v, "shape"))
     scan = Scan([ms_to_s(t) for t in te_ms], b0, affine, shape, data=_placed(values, stage))
     maps = reconstruct(scan, targets=STAGES[stage].produces[:1], settings=settings, device=device)
+    if maps.missing:
+        raise InputError(f"{stage}: {next(iter(maps.missing.values()))}; give all echo times with --te-ms")
     info = maps.stages[0].as_dict()
+    info["findings"] = [str(finding) for finding in findings]
     info["files"] = []
+    Path(out).mkdir(parents=True, exist_ok=True)
     for name in method.produces:
         values = maps.artifacts.get(STAGES[stage].gives.get(name, name))
         if hasattr(values, "shape"):
@@ -74,15 +81,18 @@ def _placed(values: Mapping[str, Any], stage: str) -> dict[str, Any]:
     return {name: value for name, value in placed.items() if name not in own}
 
 
-def _load(files: Mapping[str, Path]) -> tuple[dict[str, Any], np.ndarray]:
-    """Arrays by artifact, echoes first, and the affine that all files share."""
-    arrays, first = {}, None
+def _load(files: Mapping[str, Path], phase_scaling: str | None) -> tuple[dict[str, Any], np.ndarray, list[Any]]:
+    """Arrays by artifact, echoes first; the affine that all files share; how the phase was read."""
+    arrays, first, findings = {}, None, []
     for name, path in files.items():
         if name not in ARTIFACTS and name not in ("magnitude", "phase"):
             raise ParameterError(
                 f"--in {name}=...: no such artifact; there are {', '.join(ARTIFACTS)}, magnitude, phase"
             )
-        array, affine = load_volume(path)
+        if name == "phase":
+            array, affine, findings = load_phase(path, phase_scaling)
+        else:
+            array, affine = load_volume(path)
         if first is None:
             first = affine, path, array.shape[:3]
         elif array.shape[:3] != first[2]:
@@ -100,4 +110,4 @@ def _load(files: Mapping[str, Path]) -> tuple[dict[str, Any], np.ndarray]:
         arrays["echoes"] = np.exp(1j * arrays.pop("phase")).astype(np.complex64)
     elif "magnitude" in arrays:
         arrays["echoes"] = arrays.pop("magnitude").astype(np.complex64)
-    return arrays, first[0]
+    return arrays, first[0], findings

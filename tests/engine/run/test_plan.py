@@ -31,7 +31,7 @@ def test_what_is_given_is_not_made_again():
 def test_one_echo_says_which_maps_it_cannot_give_and_why():
     plan = make_plan(DEFAULT_TARGETS, {"raw"}, 1, {})
     assert set(plan.missing) == {"r2star", "total_field", "field_mask", "local_field", "chi"}
-    assert all("1 echo" in why for why in plan.missing.values())
+    assert all("the scan has 1" in why for why in plan.missing.values())
     assert [step.stage for step in plan.steps] == ["image", "coils", "mask"]
 
 

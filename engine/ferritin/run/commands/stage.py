@@ -25,20 +25,29 @@ from ferritin.run.options import SeveralValues, named_files
 @click.option("--te-ms", type=float, multiple=True, help="Echo times [ms], several after one option.")
 @click.option("--b0", type=float, help="Field strength [T].")
 @click.option("--noise-sd", type=float, help="Noise sd of the echoes' real and imaginary part, when known.")
+@click.option("--phase-scaling", help="Unit of phase=: rad, header, 4096 (siemens), 0..4095, mrad, degrees.")
 @click.option(
     "--set", "assignments", multiple=True, metavar="PARAMETER=VALUE", help="A parameter of the method; repeatable."
 )
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for <artifact>.nii.gz.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done and what it cost as JSON.")
-def command(stage, method, inputs, te_ms, b0, noise_sd, assignments, device, out, as_json) -> None:
+def command(stage, method, inputs, te_ms, b0, noise_sd, phase_scaling, assignments, device, out, as_json) -> None:
     """Run one STAGE on files and write OUT/<artifact>.nii.gz for all that it produces."""
     from ferritin.run.stage import run_stage
 
     texts = [a if a.partition("=")[0].startswith(stage + ".") else f"{stage}.{a}" for a in assignments]
     settings = config.parse([*([f"{stage}.method={method}"] if method else []), *texts])
     info = run_stage(
-        stage, named_files(inputs), out, settings=settings, te_ms=te_ms, b0=b0, noise_sd=noise_sd, device=device
+        stage,
+        named_files(inputs),
+        out,
+        settings=settings,
+        te_ms=te_ms,
+        b0=b0,
+        noise_sd=noise_sd,
+        phase_scaling=phase_scaling,
+        device=device,
     )
     if as_json:
         click.echo(json.dumps(info, indent=1, default=str))
