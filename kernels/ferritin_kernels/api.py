@@ -20,10 +20,15 @@ from ferritin_kernels import cpu, gpu
 _TYPES = {"int": np.int32, "long long": np.int64, "float": np.float32, "double": np.float64}
 
 
+def struct_name(kernel: str) -> str:
+    """Name of a kernel's argument record in its header."""
+    return kernel.title().replace("_", "") + "Args"
+
+
 @cache
 def record(kernel: str, name: str | None = None) -> np.dtype:
     """The header's `struct <Kernel>Args` as a numpy dtype, read from the header itself so that the two cannot part."""
-    name = name or kernel.title().replace("_", "") + "Args"
+    name = name or struct_name(kernel)
     body = re.search(rf"struct {name} {{(.*?)\n}};", _header(kernel), re.DOTALL)
     if body is None:
         raise ImportError(f"the header of {kernel} has no struct {name}")

@@ -39,12 +39,6 @@ struct MonoexpArgs {
   float tolerance;
 };
 
-FERRITIN_DEVICE float magnitude_at(const float* echoes, int is_complex, long long i) {
-  if (!is_complex) return absolute(echoes[i]);
-  const float re = echoes[2 * i], im = echoes[2 * i + 1];
-  return square_root(re * re + im * im);
-}
-
 // N: number of echoes known to the compiler (CUDA: everything stays in registers), 0: read from the arguments.
 template <int W, int N, int MODEL>
 struct Monoexp {
@@ -53,6 +47,12 @@ struct Monoexp {
   // Amplitude at the first echo, in units of the largest echo; rate per span of the echo times; square of the floor.
   struct Point {
     Float<W> a, rate, c;
+  };
+  // A voxel between two runs: where it stands and how far it has come (iterations 0: not begun).
+  struct State {
+    long long voxel;
+    float a, rate, c, damping, last;
+    int iterations;
   };
   // Half the weighted squared error (SECOND: minus the quasi-likelihood), its gradient and Gauss-Newton matrix.
   struct Normal {
@@ -64,20 +64,16 @@ struct Monoexp {
   Point now, trial;
   Normal at_now, at_trial;
   Float<W> peak, variance, damping;
-  Int<W> done, usable, iterations;
+  Float<W> decrement, last;  // what this step, and the one taken before it, should take off twice the cost
+  Int<W> moving, converged, usable, iterations;
 
   FERRITIN_DEVICE Monoexp(const MonoexpArgs& args, float* scratch) : in(args), y(scratch) {}
   FERRITIN_DEVICE int n() const { return N ? N : in.n_echo; }
 
-  FERRITIN_DEVICE void load(const long long* voxel) {
+  // Read the magnitudes of W voxels and scale them to the largest echo.
+  FERRITIN_DEVICE void load(const State* states) {
     FERRITIN_UNROLL
-    for (int e = 0; e < n(); ++e)
-      for (int l = 0; l < W; ++l)
-        y[e * W + l] = magnitude_at(in.echoes, in.complex_echoes, e * in.n_voxel + voxel[l]);
-  }
-
-  // Scale to the largest echo, then start from the weighted log-linear fit of the echoes less the noise floor.
-  FERRITIN_DEVICE void init() {
+    for (int e = 0; e < n(); ++e) read_magnitudes<W>(in.echoes, in.complex_echoes, e * in.n_voxel, states, y + e * W);
     FOR_LANES {
       peak[l] = 0.f;
       usable[l] = 1;
@@ -90,35 +86,84 @@ struct Monoexp {
     FOR_LANES {
       usable[l] &= (peak[l] > 1e-30f) ? 1 : 0;
       peak[l] = usable[l] ? peak[l] : 1.f;
-      const float s = in.noise_sd / peak[l];
-      variance[l] = s * s;
+      trial.a[l] = 1.f / peak[l];
+      variance[l] = in.noise_sd * in.noise_sd * trial.a[l] * trial.a[l];
       trial.c[l] = 4.f;
     }
     FERRITIN_UNROLL
     for (int e = 0; e < n(); ++e) FOR_LANES {
-        const float m = usable[l] ? y[e * W + l] / peak[l] : 1.f;
+        const float scaled = y[e * W + l] * trial.a[l], m = usable[l] ? scaled : 1.f;
         y[e * W + l] = m;
         trial.c[l] = minimum(trial.c[l], m * m);
       }
-    log_linear();
+  }
+
+  // Start from the weighted log-linear fit of the echoes less the noise floor, or from where the last run ended.
+  FERRITIN_DEVICE void init(const State* states, bool fresh) {
+    if (fresh) log_linear();
+    for (int l = 0; l < W; ++l) {
+      if (!fresh) {
+        now.a[l] = states[l].a;
+        now.rate[l] = states[l].rate;
+        now.c[l] = states[l].c;
+      }
+      damping[l] = fresh ? 1e-3f : states[l].damping;
+      last[l] = fresh ? 0.f : states[l].last;
+      iterations[l] = states[l].iterations;
+      moving[l] = usable[l];
+      converged[l] = 0;
+    }
     if constexpr (MODEL == MONOEXP_SECOND) {
       FERRITIN_UNROLL
       for (int e = 0; e < n(); ++e)
         FOR_LANES { y[e * W + l] = y[e * W + l] * y[e * W + l] - in.coils * variance[l]; }
     }
     evaluate(now, at_now);
+  }
+
+  // C of z = M^2 = A^2 exp(-2 R t) + C without exponentials: its integral S obeys z = z(0) - 2 R S + 2 R C t, a linear
+  // regression (S by the trapezium rule, weights 1/z as the variance of M^2 wants). Into trial.c.
+  FERRITIN_DEVICE void floor_start() {
+    Float<W> s, last, w0, ws, wt, wss, wst, wtt, wz, wsz, wtz;
     FOR_LANES {
-      damping[l] = 1e-3f;
-      done[l] = 1 - usable[l];
-      iterations[l] = 0;
+      s[l] = w0[l] = ws[l] = wt[l] = wss[l] = wst[l] = wtt[l] = wz[l] = wsz[l] = wtz[l] = 0.f;
+      last[l] = y[l] * y[l];
+    }
+    FERRITIN_UNROLL
+    for (int e = 0; e < n(); ++e) {
+      const float t = in.time[e], weight = in.weight[e], half = 0.5f * (t - in.time[e > 0 ? e - 1 : 0]);
+      FOR_LANES {
+        const float z = y[e * W + l] * y[e * W + l], w = weight / (z + 0.02f);
+        const float sum = s[l] + half * (z + last[l]);
+        s[l] = sum;
+        last[l] = z;
+        w0[l] += w;
+        ws[l] += w * sum;
+        wt[l] += w * t;
+        wss[l] += w * sum * sum;
+        wst[l] += w * sum * t;
+        wtt[l] += w * t * t;
+        wz[l] += w * z;
+        wsz[l] += w * sum * z;
+        wtz[l] += w * t * z;
+      }
+    }
+    FOR_LANES {
+      const float per_w = 1.f / w0[l], ms = ws[l] * per_w, mt = wt[l] * per_w;
+      const float ss = (wss[l] - ws[l] * ms) + 1e-6f * wss[l], st = wst[l] - ws[l] * mt;
+      const float tt = (wtt[l] - wt[l] * mt) + 1e-6f * wtt[l], sz = wsz[l] - ms * wz[l], tz = wtz[l] - mt * wz[l];
+      const float per_det = 1.f / maximum(ss * tt - st * st, 1e-6f * ss * tt);
+      const float twice_rate = maximum((st * tz - tt * sz) * per_det, 0.04f);
+      trial.c[l] = clamp((ss * tz - st * sz) * per_det / twice_rate, 0.f, 0.9f * trial.c[l]);
     }
   }
 
   FERRITIN_DEVICE void log_linear() {
+    if constexpr (FLOOR) floor_start();
     Float<W> w0, wt, wtt, wl, wtl;
     FOR_LANES {
       w0[l] = wt[l] = wtt[l] = wl[l] = wtl[l] = 0.f;
-      trial.c[l] = FLOOR ? 0.5f * trial.c[l] : 2.f * in.coils * variance[l];
+      if constexpr (!FLOOR) trial.c[l] = 2.f * in.coils * variance[l];
     }
     FERRITIN_UNROLL
     for (int e = 0; e < n(); ++e) {
@@ -155,15 +200,15 @@ struct Monoexp {
         dp = dp * t + p;
         p = p * t + in.moment[k];
       }
-      const float mu = square_root(m * m + s2 * p);
-      slope = m / mu * (1.f + dp * in.moment_knee * q * q);
+      const float square = m * m + s2 * p, inverse = inverse_root(square), mu = square * inverse;
+      slope = m * inverse * (1.f + dp * in.moment_knee * q * q);
       return mu;
     }
     if constexpr (FLOOR) {
-      const float mu = square_root(m * m + c + 1e-14f);
-      slope = m / mu;
-      slope_c = 0.5f / mu;
-      return mu;
+      const float square = m * m + c + 1e-14f, inverse = inverse_root(square);
+      slope = m * inverse;
+      slope_c = 0.5f * inverse;
+      return square * inverse;
     }
     return m;
   }
@@ -210,47 +255,88 @@ struct Monoexp {
     }
   }
 
-  // One damped step: solve, clamp, evaluate there, keep what is better. Returns how many lanes are still moving.
+  // One damped step: solve, evaluate there, keep what is better. Returns how many lanes are still moving.
   FERRITIN_DEVICE int step() {
-    const float max_rate = in.max_rate * in.span;
-    FOR_LANES {
-      const float up = 1.f + damping[l];
-      // A rate held at its bound by the gradient leaves the system, so that the others find their own optimum.
-      const bool held = (now.rate[l] <= 0.f && at_now.g1[l] > 0.f) || (now.rate[l] >= max_rate && at_now.g1[l] < 0.f);
-      const float h00 = at_now.h00[l] * up + 1e-20f, h11 = at_now.h11[l] * up + 1e-20f;
-      const float l10 = (held ? 0.f : at_now.h01[l]) / h00;
-      const float d1 = maximum(h11 - l10 * l10 * h00, 1e-6f * h11);
-      const float z0 = -at_now.g0[l], z1 = (held ? 0.f : -at_now.g1[l]) - l10 * z0;
-      float step2 = 0.f, l20 = 0.f, l21 = 0.f;
-      if constexpr (FLOOR) {
-        const bool held2 = now.c[l] <= 0.f && at_now.g2[l] > 0.f;
-        const float h22 = at_now.h22[l] * up + 1e-20f;
-        l20 = (held2 ? 0.f : at_now.h02[l]) / h00;
-        l21 = ((held || held2 ? 0.f : at_now.h12[l]) - l20 * l10 * h00) / d1;
-        const float d2 = maximum(h22 - l20 * l20 * h00 - l21 * l21 * d1, 1e-6f * h22);
-        step2 = ((held2 ? 0.f : -at_now.g2[l]) - l20 * z0 - l21 * z1) / d2;
-      }
-      const float step1 = z1 / d1 - l21 * step2;
-      const float step0 = z0 / h00 - l10 * step1 - l20 * step2;
-      trial.a[l] = maximum(now.a[l] + step0, 0.05f * now.a[l]);
-      trial.rate[l] = clamp(now.rate[l] + step1, 0.f, max_rate);
-      if constexpr (FLOOR) trial.c[l] = clamp(now.c[l] + step2, 0.f, 1.f);
-    }
+    solve();
+    if (settle() == 0) return 0;
     evaluate(trial, at_trial);
     return accept();
+  }
+
+  FERRITIN_DEVICE void solve() {
+    const float max_rate = in.max_rate * in.span;
+    FOR_LANES {
+      const float up = 1.f + damping[l], g0 = at_now.g0[l], g1 = at_now.g1[l], h01 = at_now.h01[l];
+      const float rate = now.rate[l];
+      // A rate held at its bound by the gradient leaves the system, so that the others find their own optimum.
+      const bool held = ((rate <= 0.f) & (g1 > 0.f)) | ((rate >= max_rate) & (g1 < 0.f));
+      const float h00 = at_now.h00[l] * up + 1e-20f, h11 = at_now.h11[l] * up + 1e-20f;
+      const float per_h00 = 1.f / h00, l10 = (held ? 0.f : h01) * per_h00;
+      const float d1 = maximum(h11 - l10 * l10 * h00, 1e-6f * h11);
+      const float z0 = -g0, z1 = (held ? 0.f : -g1) - l10 * z0;
+      const float per_d1 = 1.f / d1;
+      float step2 = 0.f, l20 = 0.f, l21 = 0.f;
+      decrement[l] = z0 * z0 * per_h00 + z1 * z1 * per_d1;
+      if constexpr (FLOOR) {
+        const float g2 = at_now.g2[l], h02 = at_now.h02[l], h12 = at_now.h12[l];
+        const bool held2 = (now.c[l] <= 0.f) & (g2 > 0.f);
+        const float h22 = at_now.h22[l] * up + 1e-20f;
+        l20 = (held2 ? 0.f : h02) * per_h00;
+        l21 = ((held | held2 ? 0.f : h12) - l20 * l10 * h00) * per_d1;
+        const float d2 = maximum(h22 - l20 * l20 * h00 - l21 * l21 * d1, 1e-6f * h22);
+        const float z2 = (held2 ? 0.f : -g2) - l20 * z0 - l21 * z1;
+        step2 = z2 / d2;
+        decrement[l] += z2 * step2;
+      }
+      const float step1 = z1 * per_d1 - l21 * step2;
+      const float step0 = z0 * per_h00 - l10 * step1 - l20 * step2;
+      trial.a[l] = maximum(now.a[l] + step0, 0.05f * now.a[l]);
+      trial.rate[l] = clamp(rate + step1, 0.f, max_rate);
+      if constexpr (FLOOR) trial.c[l] = clamp(now.c[l] + step2, 0.f, 1.f);
+    }
+  }
+
+  // Lanes whose step, or the one to follow it at the pace of the last two, is too small to matter take it and are done.
+  // Returns how many others are moving.
+  FERRITIN_DEVICE int settle() {
+    FOR_LANES {
+      const float moved = maximum(absolute(trial.a[l] - now.a[l]) / trial.a[l],
+                                  maximum(absolute(trial.rate[l] - now.rate[l]),
+                                          FLOOR ? absolute(trial.c[l] - now.c[l]) : 0.f));
+      const float spread = MODEL == MONOEXP_SECOND ? 4.f * variance[l] : maximum(variance[l], at_now.cost[l]);
+      const float little = 100.f * in.tolerance * in.tolerance * spread, d = decrement[l];
+      const bool next = (d * d <= little * last[l]) & (d <= 0.1f * last[l]);
+      const bool near = (moved <= in.tolerance) | (d <= little) | next;
+      const int was = moving[l], ends = near & (damping[l] < 1.f) ? was : 0;
+      const float a = ends ? trial.a[l] : now.a[l], rate = ends ? trial.rate[l] : now.rate[l];
+      now.a[l] = a;
+      now.rate[l] = rate;
+      if constexpr (FLOOR) {
+        const float c = ends ? trial.c[l] : now.c[l];
+        now.c[l] = c;
+      }
+      iterations[l] += was;
+      converged[l] |= ends;
+      moving[l] = was - ends;
+    }
+    return count_moving();
+  }
+
+  FERRITIN_DEVICE int count_moving() const {
+    int sum = 0;
+    for (int l = 0; l < W; ++l) sum += moving[l];
+    return sum;
   }
 
   FERRITIN_DEVICE int accept() {
     Int<W> take;
     FOR_LANES {
       const bool better = at_trial.cost[l] <= at_now.cost[l] + 1e-6f * absolute(at_now.cost[l]);
-      const float moved = maximum(absolute(trial.a[l] - now.a[l]) / trial.a[l],
-                                  maximum(absolute(trial.rate[l] - now.rate[l]),
-                                          FLOOR ? absolute(trial.c[l] - now.c[l]) : 0.f));
-      take[l] = (better && !done[l]) ? 1 : 0;
-      iterations[l] += 1 - done[l];
-      done[l] |= moved <= in.tolerance ? 1 : 0;
-      damping[l] = better ? maximum(0.1f * damping[l], 1e-7f) : minimum(10.f * damping[l], 1e7f);
+      const int was = moving[l];
+      take[l] = better ? was : 0;
+      last[l] = better ? decrement[l] : last[l];
+      moving[l] = iterations[l] < in.max_iterations ? was : 0;
+      damping[l] = better ? maximum(0.25f * damping[l], 1e-7f) : minimum(4.f * damping[l], 1e7f);
     }
     FOR_LANES {
       const bool t = take[l] != 0;
@@ -270,14 +356,12 @@ struct Monoexp {
         at_now.h22[l] = t ? at_trial.h22[l] : at_now.h22[l];
       }
     }
-    int moving = 0;
-    for (int l = 0; l < W; ++l) moving += 1 - done[l];
-    return moving;
+    return count_moving();
   }
 
   // Back to the units of the data; the standard error of the rate from the inverse of the Gauss-Newton matrix.
   FERRITIN_DEVICE void finish(float freedom) {
-    const float unknown = bits_to_float(0x7fc00000);  // NaN: no echo is left over to tell the noise from
+    const float unknown = bits_to_float(0x7fc00000u);  // NaN: no echo is left over to tell the noise from
     const float per_cost = freedom > 0.f ? 2.f / freedom : unknown;
     FOR_LANES {
       float h00 = at_now.h00[l], h01 = at_now.h01[l], h11 = at_now.h11[l];
@@ -287,55 +371,59 @@ struct Monoexp {
         h01 -= at_now.h02[l] * at_now.h12[l] / h22;
         h11 -= at_now.h12[l] * at_now.h12[l] / h22;
       }
-      const float spread = in.noise_sd > 0.f ? (MODEL == MONOEXP_SECOND ? 4.f : 1.f) * variance[l]
-                                             : per_cost * at_now.cost[l];
+      const float known = (MODEL == MONOEXP_SECOND ? 4.f : 1.f) * variance[l], residual = per_cost * at_now.cost[l];
+      const float spread = in.noise_sd > 0.f ? known : residual;
       const float information = maximum(h11 - h01 * h01 / maximum(h00, 1e-20f), 1e-6f * h11);
-      trial.c[l] = usable[l] ? square_root(spread / information) / in.span : 0.f;
-      trial.rate[l] = usable[l] ? now.rate[l] / in.span : 0.f;
-      trial.a[l] = usable[l] ? now.a[l] * peak[l] * exponential(now.rate[l] * in.te1 / in.span) : 0.f;
-      now.c[l] = usable[l] ? square_root(now.c[l]) * peak[l] : 0.f;
-      iterations[l] = usable[l] ? iterations[l] | (done[l] << 7) : 0;
+      const float error = square_root(spread / information) / in.span, rate = now.rate[l] / in.span;
+      const float s0 = now.a[l] * peak[l] * exponential(clamp(rate * in.te1, 0.f, 80.f)), floor = square_root(now.c[l]) * peak[l];
+      const int status = iterations[l] | (converged[l] << 7);
+      const bool fitted = usable[l] != 0;
+      trial.c[l] = fitted ? error : 0.f;
+      trial.rate[l] = fitted ? rate : 0.f;
+      trial.a[l] = fitted ? s0 : 0.f;
+      now.c[l] = fitted ? floor : 0.f;
+      iterations[l] = fitted ? status : 0;
     }
   }
 
-  FERRITIN_DEVICE void store(const long long* voxel, int count) const {
-    for (int l = 0; l < count; ++l) {
-      const long long i = voxel[l];
-      in.s0[i] = trial.a[l];
-      in.rate[i] = trial.rate[l];
-      in.error[i] = trial.c[l];
-      in.status[i] = static_cast<unsigned char>(iterations[l]);
-      if (FLOOR && in.floor) in.floor[i] = now.c[l];
-    }
+  FERRITIN_DEVICE void store(long long i, int l) const {
+    in.s0[i] = trial.a[l];
+    in.rate[i] = trial.rate[l];
+    in.error[i] = trial.c[l];
+    in.status[i] = static_cast<unsigned char>(iterations[l]);
+    if (FLOOR && in.floor) in.floor[i] = now.c[l];
   }
 
-  // Fit the voxels of one group; `voxel` has W entries, of which `count` are stored.
-  FERRITIN_DEVICE void run(const long long* voxel, int count) {
-    float echoes_used = 0.f;
-    for (int e = 0; e < n(); ++e) echoes_used += in.weight[e] > 0.f ? 1.f : 0.f;
-    load(voxel);
-    init();
-    for (int k = 0; k < in.max_iterations; ++k)
-      if (step() == 0) break;
-    finish(echoes_used - (FLOOR ? 3.f : 2.f));
-    store(voxel, count);
+  // Advance the first `count` of W voxels until no more than `few` still move. Those that end are stored; the others
+  // are left, in order, in `left` (which may be `states`). Returns their number. fresh: none of them has begun.
+  FERRITIN_DEVICE int run(const State* states, int count, bool fresh, int few, State* left) {
+    load(states);
+    init(states, fresh);
+    while (step() > few) {
+    }
+    int unfinished = 0;
+    State waiting[W];
+    for (int l = 0; l < count; ++l)
+      if (moving[l]) waiting[unfinished++] = {states[l].voxel, now.a[l], now.rate[l], now.c[l], damping[l], last[l], iterations[l]};
+    float used = 0.f;
+    for (int e = 0; e < n(); ++e) used += in.weight[e] > 0.f ? 1.f : 0.f;
+    finish(used - (FLOOR ? 3.f : 2.f));
+    for (int l = 0; l < count; ++l)
+      if (!moving[l]) store(states[l].voxel, l);
+    for (int l = 0; l < unfinished; ++l) left[l] = waiting[l];
+    return unfinished;
   }
 };
 
 }  // namespace ferritin
 
 #if defined(__CUDACC__) || defined(FERRITIN_HOST_CUDA)
-#ifndef MODEL
-#define MODEL ferritin::MONOEXP_SECOND
-#endif
-#ifndef ECHOES
-#define ECHOES 6
-#endif
 extern "C" __global__ void monoexp(ferritin::MonoexpArgs in) {
   const long long i = blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x;
   if (i >= in.n_voxel || (in.mask && !in.mask[i])) return;
-  float scratch[ECHOES];
-  ferritin::Monoexp<1, ECHOES, MODEL> fit(in, scratch);
-  fit.run(&i, 1);
+  float scratch[FERRITIN_ECHOES];
+  ferritin::Monoexp<1, FERRITIN_ECHOES, FERRITIN_MODEL> fit(in, scratch);
+  decltype(fit)::State state = {i, 0.f, 0.f, 0.f, 0.f, 0.f, 0};
+  fit.run(&state, 1, true, 0, &state);
 }
 #endif

@@ -61,7 +61,7 @@ def monoexp(
         Rates are kept in [0, max_rate].
     tolerance : float
         A voxel has converged when a step moves the rate times the span of the echo times, and the relative amplitude,
-        by less than this.
+        by less than this; or by less than ten times this share of the standard error.
 
     Returns
     -------
@@ -106,10 +106,10 @@ def monoexp(
             "noise_sd": noise_sd or 0.0,
             "coils": coils,
             "moment_knee": knee,
-            "max_rate": max_rate,
+            "max_rate": min(max_rate, 80 / (te[-1] - te[0])),  # e^-80 is nothing, and e^-87 no float
             "tolerance": tolerance,
         },
-        defines={"ECHOES": te.size, "MODEL": MODELS[model]},
+        defines={"FERRITIN_ECHOES": te.size, "FERRITIN_MODEL": MODELS[model]},
         threads=threads,
     )
     status = out.pop("status")

@@ -5,9 +5,6 @@
 
 namespace ferritin {
 
-constexpr float TWO_PI = 6.283185307f;
-constexpr float PER_TURN = 0.159154943f;
-
 // The angle nearest to 0 that differs by whole turns [rad].
 FERRITIN_DEVICE float wrapped(float x) { return x - TWO_PI * nearest(x * PER_TURN); }
 
@@ -86,18 +83,9 @@ FERRITIN_DEVICE float romeo_follow(float phase, float reference, float ratio) {
   return phase - TWO_PI * nearest((phase - reference * ratio) * PER_TURN);
 }
 
-struct PhaseArgs {
-  const float* echoes;
-  float* phase;
-  long long n_voxel;
-};
-
 }  // namespace ferritin
 
 #if defined(__CUDACC__) || defined(FERRITIN_HOST_CUDA)
-#ifndef MAGNITUDE
-#define MAGNITUDE ferritin::ROMEO_COMPLEX
-#endif
 extern "C" __global__ void romeo_weights(ferritin::RomeoWeightsArgs in) {
   const long long i = blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x;
   if (i >= in.n_voxel) return;
@@ -115,28 +103,11 @@ extern "C" __global__ void romeo_weights(ferritin::RomeoWeightsArgs in) {
       const bool there = first >= 0 && first + 1 < size[axis];
       const bool inside = there && (!in.mask || (in.mask[from] && in.mask[from + stride[axis]]));
       const bool inner = first > 0 && first + 2 < size[axis];
-      const float w = inside ? ferritin::romeo_weight<MAGNITUDE>(in, from, stride[axis], inner) : 0.f;
+      const float w = inside ? ferritin::romeo_weight<FERRITIN_MAGNITUDE>(in, from, stride[axis], inner) : 0.f;
       sum += w;
       edges += inside ? 1.f : 0.f;
       if (in.cost && side == 0) in.cost[axis * in.n_voxel + i] = ferritin::romeo_cost(w, inside);
     }
   if (in.quality) in.quality[i] = sum / ferritin::maximum(edges, 1.f);
-}
-
-extern "C" __global__ void romeo_temporal(ferritin::RomeoTemporalArgs in) {
-  const long long i = blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x;
-  if (i >= in.n_voxel) return;
-  const bool inside = !in.mask || in.mask[i];
-  for (int way = -1; way <= 1; way += 2)
-    for (int e = in.reference + way; e >= 0 && e < in.n_echo; e += way) {
-      float* p = in.phase + e * in.n_voxel + i;
-      *p = inside ? ferritin::romeo_follow(*p, p[-way * in.n_voxel], in.te[e] / in.te[e - way]) : 0.f;
-    }
-  if (!inside) in.phase[in.reference * in.n_voxel + i] = 0.f;
-}
-
-extern "C" __global__ void phase(ferritin::PhaseArgs in) {
-  const long long i = blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x;
-  if (i < in.n_voxel) in.phase[i] = ferritin::TWO_PI * ferritin::angle(in.echoes[2 * i + 1], in.echoes[2 * i]);
 }
 #endif

@@ -27,7 +27,7 @@ def phase(echoes: Any, *, out: Any = None, threads: int | None = None) -> Any:
         raise TypeError(f"echoes have dtype {echoes.dtype}, expected complex64; convert them with .astype")
     out = xp.empty(echoes.shape, np.float32) if out is None else out
     arrays = {"echoes": api.contiguous("echoes", echoes), "phase": api.contiguous("out", out)}
-    api.launch("romeo", out.size, arrays, {"n_voxel": out.size}, entry="phase", struct="PhaseArgs", threads=threads)
+    api.launch("phase", out.size, arrays, {"n_voxel": out.size}, threads=threads)
     return out
 
 
@@ -101,7 +101,7 @@ def _weigh(
             "ratio": 1.0 if second is None else te_ratio,
             "bright": bright or 0.0,
         },
-        defines={"MAGNITUDE": 0 if magnitude is None else 2 if is_complex else 1},
+        defines={"FERRITIN_MAGNITUDE": 0 if magnitude is None else 2 if is_complex else 1},
         entry="romeo_weights",
         struct="RomeoWeightsArgs",
         threads=threads,

@@ -43,7 +43,8 @@ def nonlinear(
     coils : number N of coils in a sum-of-squares combination; 1 for complex-combined echoes.
     weights : one number per echo, multiplies its squared error; 0 leaves the echo out.
     max_rate : R2* is kept between 0 and this.
-    tolerance : a voxel stops when a step moves R2* times the span of the echo times by less than this.
+    tolerance : a voxel stops when a step moves R2* times the span of the echo times by less than this, or R2* by less
+        than ten times this share of its standard error.
     max_iterations : at most 127.
 
     Returns

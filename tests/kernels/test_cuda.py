@@ -1,0 +1,110 @@
+"""What a GPU would run, proved without one: it compiles for every architecture, within its registers, and is sane.
+
+The table holds each entry's registers and spills; a change that costs occupancy has to be made on purpose.
+"""
+
+import re
+
+import numpy as np
+import pytest
+
+import ferritin_kernels
+from ferritin_kernels import gpu
+
+ARCHITECTURES = (75, 80, 90, 120)
+
+# (header, entry, compile-time numbers): most registers on any architecture. No entry may use a stack or spill.
+BUDGET = {
+    ("monoexp", "monoexp", (("FERRITIN_ECHOES", 6), ("FERRITIN_MODEL", 0))): 64,
+    ("monoexp", "monoexp", (("FERRITIN_ECHOES", 6), ("FERRITIN_MODEL", 1))): 64,
+    ("monoexp", "monoexp", (("FERRITIN_ECHOES", 6), ("FERRITIN_MODEL", 2))): 64,
+    ("monoexp", "monoexp", (("FERRITIN_ECHOES", 6), ("FERRITIN_MODEL", 3))): 64,
+    ("monoexp", "monoexp", (("FERRITIN_ECHOES", 16), ("FERRITIN_MODEL", 1))): 96,
+    ("romeo", "romeo_weights", (("FERRITIN_MAGNITUDE", 2),)): 48,
+    ("phase", "phase", ()): 24,
+}
+
+
+def compile_cubin(header, defines, arch):
+    """(size of the cubin, compiler's log) by NVRTC."""
+    nvrtc = pytest.importorskip("cuda.bindings.nvrtc", reason="cuda-bindings and nvidia-cuda-nvrtc are not installed")
+    options = [*gpu.options(defines), f"--gpu-architecture=sm_{arch}", "--ptxas-options=-v"]
+    _, program = nvrtc.nvrtcCreateProgram(gpu.source(header).encode(), f"{header}.cu".encode(), 0, [], [])
+    (result,) = nvrtc.nvrtcCompileProgram(program, len(options), [o.encode() for o in options])
+    log = bytearray(nvrtc.nvrtcGetProgramLogSize(program)[1])
+    log = bytes(log)
+    nvrtc.nvrtcGetProgramLog(program, log)
+    assert result == nvrtc.nvrtcResult.NVRTC_SUCCESS, log.decode()
+    return nvrtc.nvrtcGetCUBINSize(program)[1], log.decode()
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("case", BUDGET, ids=lambda c: "-".join([c[1], *(str(v) for _, v in c[2])]))
+def test_cubin_keeps_its_registers(case, arch):
+    header, entry, defines = case
+    size, log = compile_cubin(header, defines, arch)
+    assert size > 0
+    properties = log.split(f"'{entry}'")[1]
+    stack, stores, loads, registers = map(
+        int,
+        re.search(
+            r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads.*?Used (\d+) registers",
+            properties,
+            re.DOTALL,
+        ).groups(),
+    )
+    assert (stack, stores, loads) == (0, 0, 0)
+    assert registers <= BUDGET[case]
+
+
+def odd_echoes(n, n_echo=5, seed=0):
+    """Noisy decays in n voxels, some of them NaN, infinite or empty."""
+    rng = np.random.default_rng(seed)
+    t = np.linspace(0.004, 0.03, n_echo)
+    echoes = 100 * np.exp(-t[:, None] * rng.uniform(5, 200, n) + 2j * np.pi * t[:, None] * rng.uniform(-50, 50, n))
+    echoes += rng.standard_normal((n_echo, n)) + 1j * rng.standard_normal((n_echo, n))
+    for k, bad in enumerate((np.nan, np.inf, -np.inf, 0, 1e38, complex(np.nan, 1))):
+        echoes[k % n_echo, k + 1 : k + 2] = bad
+    echoes[:, 20:21] = 0
+    return echoes.astype(np.complex64), t
+
+
+@pytest.mark.parametrize("n", [0, 1, 37])
+@pytest.mark.parametrize("model", ["plain", "second", "first", "floor"])
+def test_monoexp_entry_is_sane_and_agrees(on_host_cuda, n, model):
+    echoes, te = odd_echoes(n)
+    mask = np.random.default_rng(1).random(n) > 0.2
+    options = {"model": model, "noise_sd": 1.0, "threads": 1}
+    with on_host_cuda:
+        entry = ferritin_kernels.monoexp(echoes, te, mask, **options)
+    vector = ferritin_kernels.monoexp(echoes, te, mask, **options)
+    np.testing.assert_array_equal(entry.converged, vector.converged)
+    np.testing.assert_allclose(entry.rate, vector.rate, rtol=2e-3, atol=0.05)
+    np.testing.assert_allclose(entry.error, vector.error, rtol=2e-2, atol=0.05)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 4), (1, 1, 1), (5, 3, 7)])
+@pytest.mark.parametrize("kind", [np.float32, np.complex64, None])
+def test_romeo_weights_entry_is_sane_and_agrees(on_host_cuda, shape, kind):
+    echoes, _ = odd_echoes(int(np.prod(shape)), 2)
+    echoes = echoes.reshape(2, *shape)
+    with np.errstate(all="ignore"):
+        magnitude = None if kind is None else echoes[0] if kind is np.complex64 else abs(echoes[0])
+    mask = np.random.default_rng(1).random(shape) > 0.2
+    phase = np.angle(echoes)
+    arguments = {"second": phase[1], "te_ratio": 0.4, "magnitude": magnitude}
+    with on_host_cuda:
+        cost = ferritin_kernels.romeo_weights(phase[0], mask, **arguments)
+        quality = ferritin_kernels.romeo_quality(phase[0], mask, **arguments)
+    np.testing.assert_allclose(cost.astype(int), ferritin_kernels.romeo_weights(phase[0], mask, **arguments), atol=1)
+    np.testing.assert_allclose(quality, ferritin_kernels.romeo_quality(phase[0], mask, **arguments), atol=1e-5)
+
+
+@pytest.mark.parametrize("n", [0, 1, 37])
+def test_phase_entry_is_sane_and_agrees(on_host_cuda, n):
+    echoes, _ = odd_echoes(n)
+    with on_host_cuda:
+        entry = ferritin_kernels.phase(echoes)
+    np.testing.assert_allclose(entry, ferritin_kernels.phase(echoes), atol=1e-6)
+    finite = np.isfinite(echoes)
+    np.testing.assert_allclose(entry[finite], np.angle(echoes[finite]), atol=2e-6)
