@@ -1,6 +1,6 @@
 """From simulated raw scans to maps, scored against their truth: bench/results/end_to_end.json and a montage.
 
-    python bench/accuracy/end_to_end.py --make-scan .../make_scan.py [--work FOLDER] [--only NAME ...]
+    python bench/accuracy/end_to_end.py --make-scan MAKE_SCAN.PY --real REAL_DATA [--work FOLDER] [--only NAME ...]
 
 Every reconstruction is `ferritin recon` in a fresh process, whose peak resident memory is the kernel's own count.
 Scores are taken inside the truth's mask eroded by 3 mm. Limits are those of the project's first milestone.
@@ -51,6 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--make-scan", type=Path, required=True, help="the simulator's make_scan.py")
     parser.add_argument("--work", type=Path, default=Path("/tmp/ferritin-end-to-end"), help="scans and results, kept")
+    parser.add_argument("--real", type=Path, required=True, help="folder of the small real acquisitions")
     parser.add_argument("--only", nargs="+", choices=[*CASES], help="some of the cases; writes no result file")
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "results" / "end_to_end.json")
     a = parser.parse_args()
@@ -67,6 +68,7 @@ def main() -> None:
         "cases": cases,
         "oblique_against_straight": against(cases["straight, warped"], cases["oblique, warped"]),
         "coils": coil_memory(a.make_scan, a.work),
+        "real": real(a.real, a.work),
     }
     a.out.write_text(json.dumps(summary, indent=1) + "\n")
     montage(a.work / "seed-1", a.out.with_suffix(".png"))
@@ -80,13 +82,12 @@ def simulate(make_scan: Path, folder: Path, options: list[str]) -> Path:
     return folder
 
 
-def recon(source: Path, out: Path) -> dict:
+def recon(source: Path, out: Path, *options: str) -> dict:
     """`ferritin recon` in a fresh process, from nothing: seconds and peak memory [bytes]."""
     subprocess.run(["rm", "-rf", out], check=True)
     start = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ferritin.run.cli", "recon", source, "-o", out, "--device", "cpu"]
-    )
+    command = [sys.executable, "-m", "ferritin.run.cli", "recon", source, "-o", out, "--device", "cpu", *options]
+    process = subprocess.Popen(command)
     _, status, usage = os.wait4(process.pid, 0)
     code = os.waitstatus_to_exitcode(status)
     if code not in (0, 3):
@@ -131,6 +132,21 @@ def score_case(folder: Path) -> dict:
     out["run_nifti"] = recon(folder / "nifti", folder / "out_nifti")
     other = next((folder / "out_nifti").glob("sub-*/anat/*_Chimap.nii.gz"))
     out["nifti_chi_correlation"] = float(np.corrcoef(chi[inside], np.asarray(nib.load(other).dataobj)[inside])[0, 1])
+    return out
+
+
+def real(folder: Path, work: Path) -> dict:
+    """The real acquisitions: what was made of each, what could not be, and what the run says of the data."""
+    sources = {
+        "scanner phantom, 2 channels, one echo": (folder / "twix_gre_2ch_phantom.h5", ()),
+        "7 T crop, three echoes": (folder / "romeo_7t_crop", ("--te-ms", "4", "8", "12", "--b0", "7")),
+    }
+    out = {}
+    for name, (source, options) in sources.items():
+        run = recon(source, work / "real" / source.stem, *options)
+        said = json.loads(next((work / "real" / source.stem).glob("sub-*/*_recon.json")).read_text())
+        verdicts = [v["message"] for v in said["verdicts"] if v["level"] != "ok"]
+        out[name] = run | {k: said[k] for k in ("files", "missing", "warnings")} | {"verdicts": verdicts}
     return out
 
 
