@@ -13,7 +13,8 @@ X, Y, Z = grid(SCAN)
 MASK = X**2 + Y**2 + Z**2 < 15**2
 FIELD = ((sphere_field(SCAN, 3.0) + sphere_field(SCAN, 4.0, 9.4, centre=(20, 20, -4))) * MASK).astype(np.float32)
 NOISE = (1 + 0.5 * np.random.default_rng(0).random(FIELD.shape)).astype(np.float32)
-INPUTS = {"total_field": FIELD, "mask": MASK, "field_noise": NOISE}
+ECHOES = np.exp(2j * np.pi * FIELD * SCAN.te_s[0])[None].astype(np.complex64) * MASK
+INPUTS = {"echoes": ECHOES, "total_field": FIELD, "mask": MASK, "field_noise": NOISE}
 
 
 def run(method, xp=np):
