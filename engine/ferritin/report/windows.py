@@ -39,8 +39,8 @@ class Window:
 
     def levels(self, values: np.ndarray) -> np.ndarray:
         """Values as uint8, 0 at low and 255 at high; NaN as low."""
-        scaled = (np.asarray(values, np.float32) - self.low) * (255 / (self.high - self.low))
-        return np.nan_to_num(scaled, nan=0).clip(0, 255).astype(np.uint8)
+        shown = np.nan_to_num(np.asarray(values, np.float32), nan=self.low).clip(self.low, self.high)
+        return ((shown - self.low) * (255 / (self.high - self.low))).astype(np.uint8)
 
 
 @cache

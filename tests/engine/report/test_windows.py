@@ -59,3 +59,8 @@ def test_summary_is_of_the_values():
     said = dict(summary(np.arange(101.0)))
     assert said == {"median": "50", "5–95 %": "5 … 95", "range": "0 … 100"}
     assert summary(np.zeros(0)) == [("values", "none")]
+
+
+def test_huge_infinite_and_missing_values_are_shown_at_the_ends():
+    values = np.array([-3e38, -np.inf, np.nan, 3e38, np.inf], np.float32)
+    assert Window(-0.15, 0.15, "ppm").levels(values).tolist() == [0, 0, 0, 255, 255]
