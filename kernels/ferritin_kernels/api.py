@@ -97,6 +97,14 @@ def check_echoes(echoes: Any, te_s: Any, fewest: int) -> np.ndarray:
     return te
 
 
+def check_weights(weights: Any, n_echo: int, fewest: int) -> np.ndarray:
+    """One number >= 0 per echo, at least `fewest` of them above 0; ones for None."""
+    weight = np.ones(n_echo) if weights is None else np.asarray(weights, np.float64)
+    if weight.shape != (n_echo,) or np.any(weight < 0) or np.count_nonzero(weight) < fewest:
+        raise ValueError(f"weights {weight.tolist()} must be {n_echo} numbers >= 0, {fewest} or more of them above 0")
+    return weight
+
+
 def contiguous(name: str, array: Any) -> Any:
     """The array itself; raises when a kernel could not read it in place."""
     if not array.flags.c_contiguous:

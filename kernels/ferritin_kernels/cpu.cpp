@@ -1,5 +1,6 @@
 // The CPU's launch of every kernel: 16 lanes a group, threads over blocks of voxels, a plain C interface for ctypes.
 // Built once per instruction set (CMakeLists.txt); cpu.py loads the best that the machine has.
+#include "complexfit.cuh"
 #include "grow.hpp"
 #include "monoexp.cuh"
 #include "parallel.hpp"
@@ -26,11 +27,16 @@ int ferritin_cpu_level() {
 
 void ferritin_monoexp(const MonoexpArgs* in, int threads) {
   switch (in->model) {
-    case MONOEXP_PLAIN: return fit<Monoexp<W, 0, MONOEXP_PLAIN>>(*in, in->n_echo, threads);
-    case MONOEXP_SECOND: return fit<Monoexp<W, 0, MONOEXP_SECOND>>(*in, in->n_echo, threads);
-    case MONOEXP_FIRST: return fit<Monoexp<W, 0, MONOEXP_FIRST>>(*in, in->n_echo, threads);
-    case MONOEXP_FLOOR: return fit<Monoexp<W, 0, MONOEXP_FLOOR>>(*in, in->n_echo, threads);
+    case MONOEXP_PLAIN: return fit<MonoexpFit<W, 0, MONOEXP_PLAIN>>(*in, in->n_echo, threads);
+    case MONOEXP_SECOND: return fit<MonoexpFit<W, 0, MONOEXP_SECOND>>(*in, in->n_echo, threads);
+    case MONOEXP_FIRST: return fit<MonoexpFit<W, 0, MONOEXP_FIRST>>(*in, in->n_echo, threads);
+    case MONOEXP_FLOOR: return fit<MonoexpFit<W, 0, MONOEXP_FLOOR>>(*in, in->n_echo, threads);
   }
+}
+
+void ferritin_complexfit(const ComplexfitArgs* in, int threads) {
+  if (in->bipolar) return fit<ComplexFit<W, 0, true>>(*in, 2 * in->n_echo, threads);
+  fit<ComplexFit<W, 0, false>>(*in, 2 * in->n_echo, threads);
 }
 
 void ferritin_romeo_weights(const RomeoWeightsArgs* in, int threads) {

@@ -161,24 +161,33 @@ FERRITIN_DEVICE float angle(float y, float x) {
   return y < 0.f ? -half : half;
 }
 
-// Magnitudes of the voxels of W states, from an echo that starts at `first`; complex echoes are pairs of floats.
+// Real and imaginary parts of the voxels of W states, from a complex echo that starts at voxel `first`.
 template <int W, class State>
-FERRITIN_DEVICE void read_magnitudes(const float* echoes, int is_complex, long long first, const State* states,
-                                     float* out) {
-  Float<W> re, im;
-  const long long i0 = first + states[0].voxel;
-  if (states[W - 1].voxel - states[0].voxel == W - 1 && is_complex) {
+FERRITIN_DEVICE void read_complex(const float* echoes, long long first, const State* states, float* re, float* im) {
+  const float* echo = echoes + 2 * (first + states[0].voxel);
+  if (states[W - 1].voxel - states[0].voxel == W - 1) {
     FOR_LANES {
-      re[l] = echoes[2 * i0 + 2 * l];
-      im[l] = echoes[2 * i0 + 2 * l + 1];
+      re[l] = echo[2 * l];
+      im[l] = echo[2 * l + 1];
     }
   } else {
     for (int l = 0; l < W; ++l) {
-      const long long i = first + states[l].voxel;
-      re[l] = echoes[is_complex ? 2 * i : i];
-      im[l] = is_complex ? echoes[2 * i + 1] : 0.f;
+      re[l] = echoes[2 * (first + states[l].voxel)];
+      im[l] = echoes[2 * (first + states[l].voxel) + 1];
     }
   }
+}
+
+// Magnitudes of the voxels of W states, from a real or complex echo.
+template <int W, class State>
+FERRITIN_DEVICE void read_magnitude(const float* echoes, int is_complex, long long first, const State* states,
+                                    float* out) {
+  if (!is_complex) {
+    for (int l = 0; l < W; ++l) out[l] = absolute(echoes[first + states[l].voxel]);
+    return;
+  }
+  Float<W> re, im;
+  read_complex<W>(echoes, first, states, re.v, im.v);
   FOR_LANES out[l] = square_root(re[l] * re[l] + im[l] * im[l]);
 }
 

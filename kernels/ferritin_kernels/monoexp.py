@@ -75,9 +75,7 @@ def monoexp(
         raise ValueError(f"model '{model}' is not known; expected one of {', '.join(MODELS)}")
     if model in ("second", "first") and not (noise_sd and noise_sd > 0):
         raise ValueError(f"model '{model}' needs noise_sd > 0, got {noise_sd}; use 'plain' or 'floor' without it")
-    weight = np.ones(te.size) if weights is None else np.asarray(weights, np.float64)
-    if weight.shape != te.shape or np.any(weight < 0) or np.count_nonzero(weight) < (3 if model == "floor" else 2):
-        raise ValueError(f"weights {weight.tolist()} must be {te.size} numbers >= 0, most of them above 0")
+    weight = api.check_weights(weights, te.size, 3 if model == "floor" else 2)
     shape = tuple(echoes.shape[1:])
     out = {name: xp.zeros(shape, np.float32) for name in ("s0", "rate", "error")}
     out["floor"] = xp.zeros(shape, np.float32) if model == "floor" else None

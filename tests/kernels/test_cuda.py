@@ -18,8 +18,10 @@ BUDGET = {
     ("monoexp", "monoexp", (("FERRITIN_ECHOES", 6), ("FERRITIN_MODEL", 0))): 64,
     ("monoexp", "monoexp", (("FERRITIN_ECHOES", 6), ("FERRITIN_MODEL", 1))): 64,
     ("monoexp", "monoexp", (("FERRITIN_ECHOES", 6), ("FERRITIN_MODEL", 2))): 64,
-    ("monoexp", "monoexp", (("FERRITIN_ECHOES", 6), ("FERRITIN_MODEL", 3))): 64,
+    ("monoexp", "monoexp", (("FERRITIN_ECHOES", 6), ("FERRITIN_MODEL", 3))): 72,
     ("monoexp", "monoexp", (("FERRITIN_ECHOES", 16), ("FERRITIN_MODEL", 1))): 96,
+    ("complexfit", "complexfit", (("FERRITIN_ECHOES", 6), ("FERRITIN_BIPOLAR", 0))): 72,
+    ("complexfit", "complexfit", (("FERRITIN_ECHOES", 6), ("FERRITIN_BIPOLAR", 1))): 96,
     ("romeo", "romeo_weights", (("FERRITIN_MAGNITUDE", 2),)): 48,
     ("phase", "phase", ()): 24,
 }
@@ -81,6 +83,23 @@ def test_monoexp_entry_is_sane_and_agrees(on_host_cuda, n, model):
     np.testing.assert_array_equal(entry.converged, vector.converged)
     np.testing.assert_allclose(entry.rate, vector.rate, rtol=2e-3, atol=0.05)
     np.testing.assert_allclose(entry.error, vector.error, rtol=2e-2, atol=0.05)
+
+
+@pytest.mark.parametrize("n", [0, 1, 37])
+@pytest.mark.parametrize("bipolar", [False, True])
+def test_complexfit_entry_is_sane_and_agrees(on_host_cuda, n, bipolar):
+    echoes, te = odd_echoes(n)
+    mask = np.random.default_rng(1).random(n) > 0.2
+    unwrapped = np.unwrap(np.angle(echoes), axis=0).astype(np.float32)
+    for start in (unwrapped, None):
+        options = {"bipolar": bipolar, "noise_sd": 1.0, "threads": 1}
+        with on_host_cuda:
+            entry = ferritin_kernels.complexfit(echoes, te, mask, start, **options)
+        vector = ferritin_kernels.complexfit(echoes, te, mask, start, **options)
+        sure = entry.converged & vector.converged & (vector.field_error < 5)
+        assert np.count_nonzero(entry.converged != vector.converged) <= 2
+        np.testing.assert_allclose(entry.field[sure], vector.field[sure], rtol=2e-3, atol=0.02)
+        np.testing.assert_allclose(entry.rate[sure], vector.rate[sure], rtol=2e-3, atol=0.1)
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 4), (1, 1, 1), (5, 3, 7)])

@@ -1,0 +1,290 @@
+// Complex decay S(TE) = S0 exp(-R TE) exp(i (offset + 2 pi f TE + p_e bipolar)), p_e = +-1 the readout's polarity.
+// Meaning: meaning/complexfit.py. Launched by cpu.cpp (16 lanes) and gpu.py (one voxel a thread).
+//
+// In relative amplitude, rate, phase and frequency the Gauss-Newton matrix falls apart into two blocks, one for the
+// magnitude and one for the phase, and both are made of the same sums of |S|^2, |S|^2 t and |S|^2 t^2.
+#pragma once
+#include "levenberg.cuh"
+
+namespace ferritin {
+
+struct ComplexfitArgs {
+  const float* echoes;
+  const float* unwrapped;
+  const unsigned char* mask;
+  const float* time;
+  const float* weight;
+  const float* polarity;
+  float* s0;
+  float* rate;
+  float* rate_error;
+  float* field;
+  float* field_error;
+  float* offset;
+  float* bipolar;
+  float* residual;
+  unsigned char* status;
+  long long n_voxel;
+  int n_echo;
+  int max_iterations;
+  float te1;
+  float span;
+  float noise_sd;
+  float max_rate;
+  float tolerance;
+};
+
+// N: number of echoes known to the compiler (CUDA), 0: read from the arguments. BIPOLAR: fit that term too.
+template <int W, int N, bool BIPOLAR>
+struct Complexfit {
+  // Amplitude at the first echo in units of the largest; rate per span of the echo times; phase at the first echo,
+  // frequency and bipolar phase in turns (per span).
+  enum Parameter { A, RATE, PHASE, FREQUENCY, ODD };
+  // Q: sums of |m|^2 times 1, t, t^2, p, p t.
+  enum Sum { COST, GA, GR, GP, GF, Q0, Q1, Q2, GO, QP, QPT };
+  static constexpr int P = BIPOLAR ? 5 : 4, K = BIPOLAR ? 11 : 8;
+
+  const ComplexfitArgs& in;
+  float* const y;  // (2 n, W): real parts over peak, then imaginary parts
+  Float<W> peak, variance, energy, start_phase, start_frequency, out[8];
+  Int<W> usable;
+
+  FERRITIN_DEVICE Complexfit(const ComplexfitArgs& args, float* scratch) : in(args), y(scratch) {}
+  FERRITIN_DEVICE int n() const { return N ? N : in.n_echo; }
+  FERRITIN_DEVICE float* real(int e) const { return y + e * W; }
+  FERRITIN_DEVICE float* imag(int e) const { return y + (n() + e) * W; }
+
+  template <class State>
+  FERRITIN_DEVICE void load(const State* states) {
+    Float<W> per_peak;
+    FOR_LANES {
+      peak[l] = energy[l] = 0.f;
+      usable[l] = 1;
+    }
+    FERRITIN_UNROLL
+    for (int e = 0; e < n(); ++e) {
+      float *re = real(e), *im = imag(e);
+      read_complex<W>(in.echoes, e * in.n_voxel, states, re, im);
+      FOR_LANES {
+        const float square = re[l] * re[l] + im[l] * im[l];
+        usable[l] &= is_finite(square) ? 1 : 0;
+        peak[l] = maximum(peak[l], square);
+      }
+    }
+    FOR_LANES {
+      usable[l] &= (peak[l] > 1e-30f) ? 1 : 0;
+      peak[l] = usable[l] ? square_root(peak[l]) : 1.f;
+      per_peak[l] = 1.f / peak[l];
+      variance[l] = in.noise_sd * in.noise_sd * per_peak[l] * per_peak[l];
+    }
+    FERRITIN_UNROLL
+    for (int e = 0; e < n(); ++e) {
+      float *re = real(e), *im = imag(e);
+      const float w = in.weight[e];
+      FOR_LANES {
+        const float a = re[l] * per_peak[l], b = im[l] * per_peak[l];
+        re[l] = usable[l] ? a : 1.f;
+        im[l] = usable[l] ? b : 0.f;
+        energy[l] += w * (re[l] * re[l] + im[l] * im[l]);
+      }
+    }
+    phase_line(states);
+  }
+
+  // Weighted line through the unwrapped phase, given or unwrapped in time by the growth between the first two echoes.
+  template <class State>
+  FERRITIN_DEVICE void phase_line(const State* states) {
+    Float<W> w0, wt, wtt, wp, wtp, before, pace;
+    FOR_LANES w0[l] = wt[l] = wtt[l] = wp[l] = wtp[l] = before[l] = pace[l] = 0.f;
+    FERRITIN_UNROLL
+    for (int e = 0; e < n(); ++e) {
+      const float t = in.time[e], step = t - in.time[e > 0 ? e - 1 : 0];
+      const float *re = real(e), *im = imag(e);
+      Float<W> turns;
+      if (in.unwrapped) {
+        for (int l = 0; l < W; ++l) turns[l] = PER_TURN * in.unwrapped[e * in.n_voxel + states[l].voxel];
+      } else {
+        FOR_LANES {
+          const float expected = before[l] + pace[l] * step, measured = angle(im[l], re[l]);
+          turns[l] = measured - nearest(measured - expected);
+        }
+        if (e == 1) FOR_LANES pace[l] = (turns[l] - before[l]) / step;
+      }
+      FOR_LANES {
+        usable[l] &= is_finite(turns[l]) ? 1 : 0;
+        const float w = in.weight[e] * (re[l] * re[l] + im[l] * im[l]), phase = usable[l] ? turns[l] : 0.f;
+        before[l] = phase;
+        w0[l] += w;
+        wt[l] += w * t;
+        wtt[l] += w * t * t;
+        wp[l] += w * phase;
+        wtp[l] += w * t * phase;
+      }
+    }
+    FOR_LANES {
+      const float per_w0 = 1.f / maximum(w0[l], 1e-20f);
+      const float slope = (wtp[l] - wt[l] * wp[l] * per_w0) / maximum(wtt[l] - wt[l] * wt[l] * per_w0, 1e-12f);
+      start_frequency[l] = slope;
+      start_phase[l] = (wp[l] - slope * wt[l]) * per_w0;
+    }
+  }
+
+  FERRITIN_DEVICE void start(Float<W>* p) {
+    Float<W> w0, wt, wtt, wl, wtl;
+    FOR_LANES w0[l] = wt[l] = wtt[l] = wl[l] = wtl[l] = 0.f;
+    FERRITIN_UNROLL
+    for (int e = 0; e < n(); ++e) {
+      const float t = in.time[e], weight = in.weight[e];
+      const float *re = real(e), *im = imag(e);
+      FOR_LANES {
+        const float square = re[l] * re[l] + im[l] * im[l] + 1e-12f;
+        const float w = weight * square, half_log = 0.5f * logarithm(square);
+        w0[l] += w;
+        wt[l] += w * t;
+        wtt[l] += w * t * t;
+        wl[l] += w * half_log;
+        wtl[l] += w * t * half_log;
+      }
+    }
+    FOR_LANES {
+      const float slope = (w0[l] * wtl[l] - wt[l] * wl[l]) / maximum(w0[l] * wtt[l] - wt[l] * wt[l], 1e-20f);
+      const float rate = clamp(-slope, 0.f, in.max_rate * in.span);
+      p[RATE][l] = rate;
+      p[A][l] = exponential(clamp((wl[l] + rate * wt[l]) / maximum(w0[l], 1e-20f), -20.f, 20.f));
+      p[PHASE][l] = start_phase[l];
+      p[FREQUENCY][l] = start_frequency[l];
+      if constexpr (BIPOLAR) p[ODD][l] = 0.f;
+    }
+  }
+
+  FERRITIN_DEVICE void evaluate(const Float<W>* p, Float<W>* q) const {
+    FERRITIN_UNROLL
+    for (int k = 0; k < K; ++k) FOR_LANES q[k][l] = 0.f;
+    FERRITIN_UNROLL
+    for (int e = 0; e < n(); ++e) {
+      const float t = in.time[e], w = in.weight[e], sign = BIPOLAR ? in.polarity[e] : 0.f;
+      const float *re = real(e), *im = imag(e);
+      FOR_LANES {
+        const float odd = BIPOLAR ? sign * p[P - 1][l] : 0.f;
+        float s, c;
+        sine_cosine(p[PHASE][l] + p[FREQUENCY][l] * t + odd, s, c);
+        const float m = p[A][l] * exponential(-p[RATE][l] * t);
+        // The data in the frame that turns with the model: the model is m there, the residual m - along - i across.
+        const float along = re[l] * c + im[l] * s, across = im[l] * c - re[l] * s;
+        const float r = m - along, wm = w * m, power = wm * m;
+        q[COST][l] += 0.5f * w * (r * r + across * across);
+        q[GA][l] += wm * r;
+        q[GR][l] -= t * wm * r;
+        q[GP][l] -= wm * across;
+        q[GF][l] -= t * wm * across;
+        q[Q0][l] += power;
+        q[Q1][l] += t * power;
+        q[Q2][l] += t * t * power;
+        if constexpr (BIPOLAR) {
+          q[GO][l] -= sign * wm * across;
+          q[QP][l] += sign * power;
+          q[QPT][l] += sign * t * power;
+        }
+      }
+    }
+  }
+
+  FERRITIN_DEVICE void solve(const Float<W>* p, const Float<W>* q, const Float<W>& damping, Float<W>* trial,
+                             Float<W>& decrement) const {
+    const float max_rate = in.max_rate * in.span;
+    FOR_LANES {
+      const float up = 1.f + damping[l], a = p[A][l], rate = p[RATE][l], gr = q[GR][l], q1 = q[Q1][l];
+      const bool held = ((rate <= 0.f) & (gr > 0.f)) | ((rate >= max_rate) & (gr < 0.f));
+      const float h0 = q[Q0][l] * up + 1e-20f, h2 = q[Q2][l] * up + 1e-20f, per_h0 = 1.f / h0;
+      // Magnitude: relative amplitude and rate.
+      const float c = (held ? 0.f : -q1) * per_h0, d = maximum(h2 - c * c * h0, 1e-6f * h2), per_d = 1.f / d;
+      const float z0 = -q[GA][l], z1 = (held ? 0.f : -gr) - c * z0, dr = z1 * per_d, da = z0 * per_h0 - c * dr;
+      // Phase: offset, frequency [rad], and the bipolar term.
+      const float e = q1 * per_h0, f = maximum(h2 - e * e * h0, 1e-6f * h2), per_f = 1.f / f;
+      const float y0 = -q[GP][l], y1 = -q[GF][l] - e * y0;
+      float odd = 0.f, l20 = 0.f, l21 = 0.f;
+      float less = (z0 * z0 + y0 * y0) * per_h0 + z1 * dr + y1 * y1 * per_f;
+      if constexpr (BIPOLAR) {
+        l20 = q[QP][l] * per_h0;
+        l21 = (q[QPT][l] - l20 * e * h0) * per_f;
+        const float g = maximum(h0 - l20 * l20 * h0 - l21 * l21 * f, 1e-6f * h0);
+        const float y2 = -q[GO][l] - l20 * y0 - l21 * y1;
+        odd = y2 / g;
+        less += y2 * odd;
+        trial[P - 1][l] = p[P - 1][l] + PER_TURN * odd;
+      }
+      const float df = y1 * per_f - l21 * odd, dp = y0 * per_h0 - e * df - l20 * odd;
+      decrement[l] = less;
+      trial[A][l] = maximum(a + a * da, 0.05f * a);
+      trial[RATE][l] = clamp(rate + dr, 0.f, max_rate);
+      trial[PHASE][l] = p[PHASE][l] + PER_TURN * dp;
+      trial[FREQUENCY][l] = p[FREQUENCY][l] + PER_TURN * df;
+    }
+  }
+
+  FERRITIN_DEVICE float moved(int l, const Float<W>* p, const Float<W>* trial) const {
+    const float a = absolute(trial[A][l] - p[A][l]) / trial[A][l], rate = absolute(trial[RATE][l] - p[RATE][l]);
+    const float phase = absolute(trial[PHASE][l] - p[PHASE][l]);
+    const float frequency = absolute(trial[FREQUENCY][l] - p[FREQUENCY][l]);
+    return maximum(maximum(a, rate), TWO_PI * maximum(phase, frequency));
+  }
+
+  FERRITIN_DEVICE float spread(int l, const Float<W>* q) const { return maximum(variance[l], q[COST][l]); }
+
+  FERRITIN_DEVICE void finish(const Float<W>* p, const Float<W>* q) {
+    float freedom = -P;
+    for (int e = 0; e < n(); ++e) freedom += in.weight[e] > 0.f ? 2.f : 0.f;
+    const float per_cost = freedom > 0.f ? 2.f / freedom : bits_to_float(0x7fc00000u), per_span = 1.f / in.span;
+    FOR_LANES {
+      const float per_q0 = 1.f / maximum(q[Q0][l], 1e-20f), q1 = q[Q1][l], q2 = q[Q2][l];
+      const float residual = per_cost * q[COST][l], spread = in.noise_sd > 0.f ? variance[l] : residual;
+      const float information = maximum(q2 - q1 * q1 * per_q0, 1e-6f * q2);
+      float phase_information = information;
+      if constexpr (BIPOLAR) {
+        const float qp = q[QP][l], cross = q[QPT][l] - qp * q1 * per_q0;
+        const float rest = maximum(q[Q0][l] - qp * qp * per_q0, 1e-6f * q[Q0][l]);
+        phase_information = maximum(information - cross * cross / rest, 1e-6f * q2);
+      }
+      const float rate = p[RATE][l] * per_span;
+      const float values[8] = {
+          p[A][l] * peak[l] * exponential(clamp(rate * in.te1, 0.f, 80.f)),
+          rate,
+          square_root(spread / information) * per_span,
+          p[FREQUENCY][l] * per_span,
+          square_root(spread / phase_information) * per_span * PER_TURN,
+          p[PHASE][l] - p[FREQUENCY][l] * in.te1 * per_span,
+          BIPOLAR ? p[P - 1][l] : 0.f,
+          square_root(2.f * q[COST][l] / maximum(energy[l], 1e-20f)),
+      };
+      for (int k = 0; k < 8; ++k) {
+        const float v = k == 5 || k == 6 ? TWO_PI * (values[k] - nearest(values[k])) : values[k];
+        out[k][l] = usable[l] ? v : 0.f;
+      }
+    }
+  }
+
+  FERRITIN_DEVICE void store(long long i, int l, int status) const {
+    float* const to[8] = {in.s0, in.rate, in.rate_error, in.field, in.field_error, in.offset, in.bipolar, in.residual};
+    FERRITIN_UNROLL
+    for (int k = 0; k < 8; ++k)
+      if (to[k]) to[k][i] = out[k][l];
+    in.status[i] = static_cast<unsigned char>(status);
+  }
+};
+
+template <int W, int N, bool BIPOLAR>
+using ComplexFit = Levenberg<W, Complexfit<W, N, BIPOLAR>>;
+
+}  // namespace ferritin
+
+#if defined(__CUDACC__) || defined(FERRITIN_HOST_CUDA)
+extern "C" __global__ void complexfit(ferritin::ComplexfitArgs in) {
+  const long long i = blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x;
+  if (i >= in.n_voxel || (in.mask && !in.mask[i])) return;
+  float scratch[2 * FERRITIN_ECHOES];
+  ferritin::ComplexFit<1, FERRITIN_ECHOES, FERRITIN_BIPOLAR> fit(in, scratch);
+  decltype(fit)::State state;
+  state.voxel = i;
+  fit.run(&state, 1, true, 0, &state);
+}
+#endif
