@@ -15,9 +15,10 @@ from ferritin.registry import find
 
 TASKS: Mapping[str, tuple[tuple[str, ...], str, tuple[str, ...]]] = {
     "field": (("unwrap", "field"), "total_field", ("echoes", "noise_sd", "mask")),
-    "background": (("background",), "local_field", ("total_field", "field_noise", "mask")),
+    "background": (("background",), "local_field", ("total_field", "field_noise", "mask", "echoes")),
     "dipole": (("dipole",), "chi", ("local_field", "field_noise", "mask", "s0", "r2star")),
-    "background+dipole": (("background", "dipole"), "chi", ("total_field", "field_noise", "mask", "s0", "r2star")),
+    "background+dipole": (("background", "dipole"), "chi",
+                          ("total_field", "field_noise", "mask", "echoes", "s0", "r2star")),
     "chain": (
         ("unwrap", "field", "refine", "background", "dipole"), "chi", ("echoes", "noise_sd", "mask", "s0", "r2star"),
     ),

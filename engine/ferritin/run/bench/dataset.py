@@ -40,24 +40,30 @@ class Dataset:
     Parameters
     ----------
     folder : path
-        With input/ and groundtruth/.
+        With input/ and groundtruth/, or the input folder itself.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.name = self.folder.name
-        if not (self.folder / "input" / "params.json").exists():
+        self._input = self.folder / "input" if (self.folder / "input").is_dir() else self.folder
+        if not (self._input / "params.json").exists():
             raise FormatError(f"{folder} holds no input/params.json; expected a folder with input/ and groundtruth/")
 
     @cached_property
     def params(self) -> dict[str, Any]:
         """TE [s], B0 [T], B0_dir, voxel_size [mm]; ours add noise_sd."""
-        return json.loads((self.folder / "input" / "params.json").read_text())
+        return json.loads((self._input / "params.json").read_text())
+
+    @cached_property
+    def file_affine(self) -> np.ndarray:
+        """As the mask's file says it."""
+        return load_volume(self._input / "mask.nii.gz")[1]
 
     @cached_property
     def affine(self) -> np.ndarray:
-        """Of the mask; when the contract's B0_dir says otherwise than the file, the direction of the contract."""
-        _, affine = load_volume(self.folder / "input" / "mask.nii.gz")
+        """The file's; where the contract's B0_dir says otherwise than that, one with the direction of the contract."""
+        affine = self.file_affine
         wanted = np.asarray(self.params.get("B0_dir", (0, 0, 1)), float)
         wanted /= np.linalg.norm(wanted)
         if np.allclose(Scan((), None, affine, (1, 1, 1)).b0_dir, wanted, atol=1e-3):
@@ -72,7 +78,7 @@ class Dataset:
     @cached_property
     def mask(self) -> np.ndarray:
         """(x, y, z) bool."""
-        return load_volume(self.folder / "input" / "mask.nii.gz")[0] > 0
+        return load_volume(self._input / "mask.nii.gz")[0] > 0
 
     @cached_property
     def labels(self) -> np.ndarray | None:
@@ -97,8 +103,8 @@ class Dataset:
             return self.params.get("noise_sd")
         if name == "echoes":
             return self._echoes()
-        for place in ("isolated", "groundtruth"):
-            path = self.folder / place / f"{FILES[name]}.nii.gz"
+        for place in (self.folder / "isolated", self.folder / "groundtruth", self._input):
+            path = place / f"{FILES[name]}.nii.gz"
             if path.exists():
                 values = load_volume(path)[0].astype(np.float32)
                 return values * np.float32(self.hz_per_ppm) if name in FIELDS else values
@@ -111,8 +117,10 @@ class Dataset:
             raise InputError(f"{self.folder} holds no groundtruth/{path.name}; {name} cannot be scored on it")
         return load_volume(path)[0].astype(np.float32)
 
-    def _echoes(self) -> np.ndarray:
-        phase, magnitude = (load_volume(self.folder / "input" / f"{n}.nii.gz")[0] for n in ("phase", "magnitude"))
+    def _echoes(self) -> np.ndarray | None:
+        if not (self._input / "phase.nii.gz").exists():
+            return None
+        phase, magnitude = (load_volume(self._input / f"{n}.nii.gz")[0] for n in ("phase", "magnitude"))
         return np.moveaxis(magnitude * np.exp(1j * phase), -1, 0).astype(np.complex64, order="C")
 
 

@@ -20,8 +20,6 @@ from ferritin.io.writing import write_json, write_nifti
 from ferritin.run.bench.case import CONTRACT, TASKS, Case
 from ferritin.run.bench.dataset import FIELDS, FILES, Dataset
 
-_ECHO_FILES = ("phase", "magnitude")
-
 
 def parse_external(text: str) -> tuple[str, str, str]:
     """`NAME:TASK:COMMAND` as its parts. Raises ParameterError."""
@@ -38,8 +36,9 @@ def parse_external(text: str) -> tuple[str, str, str]:
 def run_external(case: Case, data: Dataset) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """Run a command on a dataset: cost, the map in the engine's unit, and where it is not 0.
 
-    In the command, {input} and {output} stand for folders as QSM-CI mounts them, {phase} {magnitude} {totalfield}
-    {localfield} {mask} {params} for the files in the first, {totalfield_out} {localfield_out} {chimap} for the result.
+    In the command {input} and {output} stand for folders as QSM-CI mounts them; {phase} {magnitude} {totalfield}
+    {localfield} {mask} {params} for the files in the first; {totalfield_out} {localfield_out} {chimap} for the result;
+    {bx} {by} {bz} for the direction of B0. A published submission: qsm-ci run NAME --localfield {localfield} ...
     """
     produced = FILES[case.target]
     with tempfile.TemporaryDirectory(prefix="ferritin-bench-") as place:
@@ -47,6 +46,7 @@ def run_external(case: Case, data: Dataset) -> tuple[dict[str, Any], np.ndarray,
         names = _write_input(folder / "input", case, data)
         (folder / "output").mkdir()
         result = folder / "output" / f"{produced}.nii.gz"
+        names |= dict(zip(("bx", "by", "bz"), data.scan().b0_dir))
         names |= {"input": folder / "input", "output": folder / "output", produced + "_out": result}
         names.setdefault(produced, result)
         words = _filled(case.external, names)
@@ -74,7 +74,7 @@ def run_external(case: Case, data: Dataset) -> tuple[dict[str, Any], np.ndarray,
     return cost, values, (values != 0) & data.mask
 
 
-def _filled(command: str, names: dict[str, Path]) -> list[str]:
+def _filled(command: str, names: dict[str, Any]) -> list[str]:
     try:
         return [word.format(**names) for word in shlex.split(command)]
     except (KeyError, IndexError, ValueError) as why:
@@ -100,7 +100,7 @@ def _write_input(folder: Path, case: Case, data: Dataset) -> dict[str, Path]:
             write(FILES[artifact], values / np.float32(data.hz_per_ppm))
         elif artifact != "noise_sd" and values is not None:
             write(FILES[artifact], values)
-    if "echoes" not in TASKS[case.task][2]:
+    if "magnitude" not in names:
         write("magnitude", np.abs(np.moveaxis(data.given("echoes"), 0, -1)))
     names["params"] = folder / "params.json"
     write_json(names["params"], {k: data.params[k] for k in ("TE", "B0", "B0_dir", "voxel_size")})

@@ -1,0 +1,167 @@
+"""The engine's stages beside programs that anyone can install, on the same data in the same run.
+
+    python bench/peers/run.py [--voxel 2.5] [--task unwrap ...] [--only NAME] [--work FOLDER]
+
+Each program runs in a fresh process: one call that does not count when it took less than 10 s, then the median of
+three. Writes bench/results/peers.json. What is not installed is skipped, and said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+NOT_SCORES = ("task", "name", "ours", "version", "about", "status", "seconds", "first_s", "repeats", "extra_bytes",
+              "time_over_default")  # fmt: skip
+TASKS = ("unwrap", "r2star", "coils", "background", "dipole")
+
+
+def entries():
+    """All entries, by importing the files of the tasks."""
+    import coils
+    import decay
+    import entry
+    import fields
+    import unwrap
+
+    scores = {
+        "unwrap": unwrap.score, "r2star": decay.score, "coils": coils.score,
+        "background": lambda v, s: fields.score(v, s, "local_field"),
+        "dipole": lambda v, s: fields.score(v, s, "chi"),
+    }  # fmt: skip
+    return entry.ENTRIES, scores
+
+
+def measure(one, score, scene) -> dict:
+    """Time one entry in this process and score its result."""
+    from ferritin.backend import peak_memory, reset_peak_memory
+
+    run = one.prepare(scene)
+    reset_peak_memory()
+    before = peak_memory()
+    times, values = [], None
+    for _ in range(4):
+        start = time.perf_counter()
+        values = run()
+        times.append(time.perf_counter() - start)
+        if times[0] > 10 and len(times) >= (1 if times[0] > 60 else 2):
+            break
+    counted = times[1:] or times
+    result = {"seconds": median(counted) / one.share, "first_s": times[0] / one.share, "repeats": len(counted)}
+    result["extra_bytes"] = max(peak_memory() - before, 0)
+    return result | score(np.asarray(values), scene)
+
+
+def in_a_process(one, arguments: argparse.Namespace) -> dict:
+    """A row for an entry; a failure is said, not raised."""
+    row = {"task": one.task, "name": one.name, "ours": one.ours, "version": one.version(), "about": one.about}
+    if missing := one.missing():
+        return row | {"status": f"skipped: {missing} is not installed"}
+    words = [
+        sys.executable,
+        __file__,
+        "--one",
+        one.task,
+        one.name,
+        "--work",
+        arguments.work,
+        "--voxel",
+        arguments.voxel,
+    ]
+    try:
+        done = subprocess.run([*map(str, words)], capture_output=True, text=True, timeout=arguments.timeout)
+    except subprocess.TimeoutExpired:
+        return row | {"status": f"stopped after {arguments.timeout:g} s"}
+    if done.returncode:
+        return row | {"status": "failed: " + " ".join(done.stderr.strip().splitlines()[-1:])[-300:]}
+    return row | {"status": "ok"} | json.loads(done.stdout.splitlines()[-1])
+
+
+def with_ratios(rows: list[dict]) -> list[dict]:
+    """Add each row's time over the fastest of the engine's methods of the task, and over the engine's default."""
+    from ferritin.stages import STAGES
+
+    for row in rows:
+        ours = {r["name"]: r["seconds"] for r in rows if r["task"] == row["task"] and r["ours"] and r["status"] == "ok"}
+        default = ours.get(f"ferritin {STAGES[row['task']].default}")
+        if row["status"] == "ok" and default:
+            row["time_over_default"] = row["seconds"] / default
+    return rows
+
+
+def table(rows: list[dict]) -> str:
+    """The rows as text, a task after the other."""
+    lines = []
+    for task in TASKS:
+        some = [r for r in rows if r["task"] == task]
+        if not some:
+            continue
+        lines.append(f"\n{task}")
+        for r in sorted(some, key=lambda r: (not r["ours"], r["name"])):
+            if r["status"] != "ok":
+                lines.append(f"  {r['name']:30} {r['status']}")
+                continue
+            known = {
+                "task",
+                "name",
+                "ours",
+                "version",
+                "about",
+                "status",
+                "seconds",
+                "first_s",
+                "repeats",
+                "extra_bytes",
+            }
+            scores = "  ".join(f"{k} {v:.3g}" for k, v in r.items() if k not in known and k != "time_over_default")
+            ratio = f"{r['time_over_default']:8.2f} x" if "time_over_default" in r else " " * 10
+            lines.append(f"  {r['name']:30} {r['seconds']:9.3f} s {ratio}  {scores}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run everything, or one entry for a parent process."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--voxel", type=float, default=2.5)
+    parser.add_argument("--task", nargs="+", default=TASKS)
+    parser.add_argument("--only", nargs="+", default=())
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "ferritin-peers")
+    parser.add_argument("--timeout", type=float, default=900)
+    parser.add_argument("--result", type=Path, default=HERE.parent / "results" / "peers.json")
+    parser.add_argument("--one", nargs=2)
+    a = parser.parse_args()
+    from scene import Scene
+
+    scene = Scene(a.work / f"{a.voxel:g}mm", a.voxel)
+    everything, scores = entries()
+    if a.one:
+        one = next(e for e in everything if [e.task, e.name] == a.one)
+        print(json.dumps(measure(one, scores[one.task], scene)))
+        return
+    for part in ("data", "true_phase", *(("coil_images",) if "coils" in a.task else ())):
+        getattr(scene, part)
+    rows = []
+    for one in everything:
+        if one.task in a.task and (not a.only or one.name in a.only):
+            rows.append(in_a_process(one, a))
+            print(f"{one.task:12} {one.name:30} {rows[-1].get('seconds', rows[-1]['status'])}", flush=True)
+    rows = with_ratios(rows)
+    print(table(rows))
+    from machine import describe
+
+    said = {"machine": describe(), "voxel_mm": a.voxel, "shape": scene.mask.shape, "voxels": int(scene.mask.sum())}
+    a.result.write_text(json.dumps(said | {"rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
