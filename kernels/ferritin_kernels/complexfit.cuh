@@ -4,6 +4,7 @@
 // In relative amplitude, rate, phase and frequency the Gauss-Newton matrix falls apart into two blocks, one for the
 // magnitude and one for the phase, and both are made of the same sums of |S|^2, |S|^2 t and |S|^2 t^2.
 #pragma once
+#include "dephasing.cuh"
 #include "levenberg.cuh"
 
 namespace ferritin {
@@ -24,7 +25,15 @@ struct ComplexfitArgs {
   float* bipolar;
   float* residual;
   unsigned char* status;
+  const float* gradient_field;
   long long n_voxel;
+  int nx;
+  int ny;
+  int nz;
+  int profile_x;
+  int profile_y;
+  int profile_z;
+  float time_bandwidth;
   int n_echo;
   int max_iterations;
   float te1;
@@ -35,7 +44,8 @@ struct ComplexfitArgs {
 };
 
 // N: number of echoes known to the compiler (CUDA), 0: read from the arguments. BIPOLAR: fit that term too.
-template <int W, int N, bool BIPOLAR>
+// GRADIENT: the signal is the model times the dephasing of each echo.
+template <int W, int N, bool BIPOLAR, bool GRADIENT>
 struct Complexfit {
   // Amplitude at the first echo in units of the largest; rate per span of the echo times; phase at the first echo,
   // frequency and bipolar phase in turns (per span).
@@ -45,47 +55,52 @@ struct Complexfit {
   static constexpr int P = BIPOLAR ? 5 : 4, K = BIPOLAR ? 11 : 8;
 
   const ComplexfitArgs& in;
-  float* const y;  // (2 n, W): real parts over peak, then imaginary parts
-  Float<W> peak, variance, energy, start_phase, start_frequency, out[8];
+  float* const y;  // (2 n, W): real parts over peak, then imaginary parts; then, with GRADIENT, (n, W): dephasing
+  Float<W> peak, variance, used, energy, start_phase, start_frequency, out[8];
   Int<W> usable;
 
   FERRITIN_DEVICE Complexfit(const ComplexfitArgs& args, float* scratch) : in(args), y(scratch) {}
   FERRITIN_DEVICE int n() const { return N ? N : in.n_echo; }
   FERRITIN_DEVICE float* real(int e) const { return y + e * W; }
   FERRITIN_DEVICE float* imag(int e) const { return y + (n() + e) * W; }
+  FERRITIN_DEVICE float factor(int e, int l) const { return GRADIENT ? y[(2 * n() + e) * W + l] : 1.f; }
+  FERRITIN_DEVICE float kept(float weight, int e, int l) const { return factor(e, l) > 0.f ? weight : 0.f; }
 
   template <class State>
   FERRITIN_DEVICE void load(const State* states) {
     Float<W> per_peak;
+    if constexpr (GRADIENT) dephasing<W>(in, n(), states, y + 2 * n() * W);
     FOR_LANES {
-      peak[l] = energy[l] = 0.f;
+      peak[l] = energy[l] = used[l] = 0.f;
       usable[l] = 1;
     }
     FERRITIN_UNROLL
     for (int e = 0; e < n(); ++e) {
+      const float weight = in.weight[e];
       float *re = real(e), *im = imag(e);
       read_complex<W>(in.echoes, e * in.n_voxel, states, re, im);
       FOR_LANES {
         const float square = re[l] * re[l] + im[l] * im[l];
-        usable[l] &= is_finite(square) ? 1 : 0;
+        usable[l] &= is_finite(square + factor(e, l)) ? 1 : 0;
+        used[l] += kept(weight, e, l) > 0.f ? 2.f : 0.f;
         peak[l] = maximum(peak[l], square);
       }
     }
     FOR_LANES {
-      usable[l] &= (peak[l] > 1e-30f) ? 1 : 0;
+      usable[l] &= ((peak[l] > 1e-30f) & (used[l] >= P)) ? 1 : 0;
       peak[l] = usable[l] ? square_root(peak[l]) : 1.f;
       per_peak[l] = 1.f / peak[l];
       variance[l] = in.noise_sd * in.noise_sd * per_peak[l] * per_peak[l];
     }
     FERRITIN_UNROLL
     for (int e = 0; e < n(); ++e) {
+      const float weight = in.weight[e];
       float *re = real(e), *im = imag(e);
-      const float w = in.weight[e];
       FOR_LANES {
         const float a = re[l] * per_peak[l], b = im[l] * per_peak[l];
         re[l] = usable[l] ? a : 1.f;
         im[l] = usable[l] ? b : 0.f;
-        energy[l] += w * (re[l] * re[l] + im[l] * im[l]);
+        energy[l] += kept(weight, e, l) * (re[l] * re[l] + im[l] * im[l]);
       }
     }
     phase_line(states);
@@ -98,7 +113,7 @@ struct Complexfit {
     FOR_LANES w0[l] = wt[l] = wtt[l] = wp[l] = wtp[l] = before[l] = pace[l] = 0.f;
     FERRITIN_UNROLL
     for (int e = 0; e < n(); ++e) {
-      const float t = in.time[e], step = t - in.time[e > 0 ? e - 1 : 0];
+      const float t = in.time[e], weight = in.weight[e], step = t - in.time[e > 0 ? e - 1 : 0];
       const float *re = real(e), *im = imag(e);
       Float<W> turns;
       if (in.unwrapped) {
@@ -112,7 +127,7 @@ struct Complexfit {
       }
       FOR_LANES {
         usable[l] &= is_finite(turns[l]) ? 1 : 0;
-        const float w = in.weight[e] * (re[l] * re[l] + im[l] * im[l]), phase = usable[l] ? turns[l] : 0.f;
+        const float w = kept(weight, e, l) * (re[l] * re[l] + im[l] * im[l]), phase = usable[l] ? turns[l] : 0.f;
         before[l] = phase;
         w0[l] += w;
         wt[l] += w * t;
@@ -137,8 +152,9 @@ struct Complexfit {
       const float t = in.time[e], weight = in.weight[e];
       const float *re = real(e), *im = imag(e);
       FOR_LANES {
+        const float f = factor(e, l), per_f2 = GRADIENT ? 1.f / maximum(f * f, 1e-3f) : 1.f;
         const float square = re[l] * re[l] + im[l] * im[l] + 1e-12f;
-        const float w = weight * square, half_log = 0.5f * logarithm(square);
+        const float w = kept(weight, e, l) * square, half_log = 0.5f * logarithm(square * per_f2);
         w0[l] += w;
         wt[l] += w * t;
         wtt[l] += w * t * t;
@@ -162,13 +178,13 @@ struct Complexfit {
     for (int k = 0; k < K; ++k) FOR_LANES q[k][l] = 0.f;
     FERRITIN_UNROLL
     for (int e = 0; e < n(); ++e) {
-      const float t = in.time[e], w = in.weight[e], sign = BIPOLAR ? in.polarity[e] : 0.f;
+      const float t = in.time[e], weight = in.weight[e], sign = BIPOLAR ? in.polarity[e] : 0.f;
       const float *re = real(e), *im = imag(e);
       FOR_LANES {
         const float odd = BIPOLAR ? sign * p[P - 1][l] : 0.f;
         float s, c;
         sine_cosine(p[PHASE][l] + p[FREQUENCY][l] * t + odd, s, c);
-        const float m = p[A][l] * exponential(-p[RATE][l] * t);
+        const float w = kept(weight, e, l), m = p[A][l] * exponential(-p[RATE][l] * t) * factor(e, l);
         // The data in the frame that turns with the model: the model is m there, the residual m - along - i across.
         const float along = re[l] * c + im[l] * s, across = im[l] * c - re[l] * s;
         const float r = m - along, wm = w * m, power = wm * m;
@@ -232,12 +248,12 @@ struct Complexfit {
   FERRITIN_DEVICE float spread(int l, const Float<W>* q) const { return maximum(variance[l], q[COST][l]); }
 
   FERRITIN_DEVICE void finish(const Float<W>* p, const Float<W>* q) {
-    float freedom = -P;
-    for (int e = 0; e < n(); ++e) freedom += in.weight[e] > 0.f ? 2.f : 0.f;
-    const float per_cost = freedom > 0.f ? 2.f / freedom : bits_to_float(0x7fc00000u), per_span = 1.f / in.span;
+    const float unknown = bits_to_float(0x7fc00000u);  // NaN: no number is left over to tell the noise from
+    const float per_span = 1.f / in.span;
     FOR_LANES {
       const float per_q0 = 1.f / maximum(q[Q0][l], 1e-20f), q1 = q[Q1][l], q2 = q[Q2][l];
-      const float residual = per_cost * q[COST][l], spread = in.noise_sd > 0.f ? variance[l] : residual;
+      const float left = used[l] - P, residual = left > 0.f ? 2.f * q[COST][l] / left : unknown;
+      const float spread = in.noise_sd > 0.f ? variance[l] : residual;
       const float information = maximum(q2 - q1 * q1 * per_q0, 1e-6f * q2);
       float phase_information = information;
       if constexpr (BIPOLAR) {
@@ -272,8 +288,8 @@ struct Complexfit {
   }
 };
 
-template <int W, int N, bool BIPOLAR>
-using ComplexFit = Levenberg<W, Complexfit<W, N, BIPOLAR>>;
+template <int W, int N, bool BIPOLAR, bool GRADIENT>
+using ComplexFit = Levenberg<W, Complexfit<W, N, BIPOLAR, GRADIENT>>;
 
 }  // namespace ferritin
 
@@ -281,8 +297,8 @@ using ComplexFit = Levenberg<W, Complexfit<W, N, BIPOLAR>>;
 extern "C" __global__ void complexfit(ferritin::ComplexfitArgs in) {
   const long long i = blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x;
   if (i >= in.n_voxel || (in.mask && !in.mask[i])) return;
-  float scratch[2 * FERRITIN_ECHOES];
-  ferritin::ComplexFit<1, FERRITIN_ECHOES, FERRITIN_BIPOLAR> fit(in, scratch);
+  float scratch[(2 + FERRITIN_GRADIENT) * FERRITIN_ECHOES];
+  ferritin::ComplexFit<1, FERRITIN_ECHOES, FERRITIN_BIPOLAR, FERRITIN_GRADIENT> fit(in, scratch);
   decltype(fit)::State state;
   state.voxel = i;
   fit.run(&state, 1, true, 0, &state);

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ferritin_kernels import api
+from ferritin_kernels.dephasing import Gradient, arguments
 
 
 class ComplexDecay(NamedTuple):
@@ -38,6 +39,7 @@ def complexfit(
     polarity: Any = None,
     noise_sd: float | None = None,
     weights: Any = None,
+    gradient: Gradient | None = None,
     max_rate: float = 1000.0,
     tolerance: float = 1e-4,
     max_iterations: int = 60,
@@ -61,7 +63,7 @@ def complexfit(
     polarity : (echo,) of +1 and -1; alternating when not given
     noise_sd : float, optional [as echoes]
         σ of the real and of the imaginary part; without it errors are scaled by the fit's residual.
-    weights, max_rate, tolerance, max_iterations : as in `monoexp`
+    weights, gradient, max_rate, tolerance, max_iterations : as in `monoexp`
 
     Returns
     -------
@@ -88,6 +90,7 @@ def complexfit(
     xp, shape = api.namespace(echoes), tuple(echoes.shape[1:])
     out = {name: xp.zeros(shape, np.float32) if name in maps else None for name in MAPS}
     status = xp.zeros(shape, np.uint8)
+    arrays, numbers = arguments(gradient, shape)
     span = te[-1] - te[0]
     table = xp.asarray(np.concatenate([(te - te[0]) / span, weight, signs]).astype(np.float32))
     api.launch(
@@ -102,8 +105,10 @@ def complexfit(
             "polarity": table[2 * te.size :],
             "status": status,
             **out,
+            **arrays,
         },
         {
+            **numbers,
             "n_voxel": status.size,
             "n_echo": te.size,
             "max_iterations": min(max_iterations, 127),
@@ -113,7 +118,7 @@ def complexfit(
             "max_rate": min(max_rate, 80 / span),  # e^-80 is nothing, and e^-87 no float
             "tolerance": tolerance,
         },
-        defines={"FERRITIN_ECHOES": te.size, "FERRITIN_BIPOLAR": int(bipolar)},
+        defines={"FERRITIN_ECHOES": te.size, "FERRITIN_BIPOLAR": int(bipolar), "FERRITIN_GRADIENT": int(bool(arrays))},
         threads=threads,
     )
     return ComplexDecay(**out, iterations=status & 127, converged=status > 127)

@@ -9,6 +9,17 @@
 
 using namespace ferritin;
 
+template <bool GRADIENT>
+static void monoexp(const MonoexpArgs& in, int threads) {
+  const int lines = (GRADIENT ? 2 : 1) * in.n_echo;
+  switch (in.model) {
+    case MONOEXP_PLAIN: return fit<MonoexpFit<W, 0, MONOEXP_PLAIN, GRADIENT>>(in, lines, threads);
+    case MONOEXP_SECOND: return fit<MonoexpFit<W, 0, MONOEXP_SECOND, GRADIENT>>(in, lines, threads);
+    case MONOEXP_FIRST: return fit<MonoexpFit<W, 0, MONOEXP_FIRST, GRADIENT>>(in, lines, threads);
+    case MONOEXP_FLOOR: return fit<MonoexpFit<W, 0, MONOEXP_FLOOR, GRADIENT>>(in, lines, threads);
+  }
+}
+
 #pragma GCC visibility push(default)
 extern "C" {
 
@@ -26,17 +37,16 @@ int ferritin_cpu_level() {
 }
 
 void ferritin_monoexp(const MonoexpArgs* in, int threads) {
-  switch (in->model) {
-    case MONOEXP_PLAIN: return fit<MonoexpFit<W, 0, MONOEXP_PLAIN>>(*in, in->n_echo, threads);
-    case MONOEXP_SECOND: return fit<MonoexpFit<W, 0, MONOEXP_SECOND>>(*in, in->n_echo, threads);
-    case MONOEXP_FIRST: return fit<MonoexpFit<W, 0, MONOEXP_FIRST>>(*in, in->n_echo, threads);
-    case MONOEXP_FLOOR: return fit<MonoexpFit<W, 0, MONOEXP_FLOOR>>(*in, in->n_echo, threads);
-  }
+  if (in->gradient_field) return monoexp<true>(*in, threads);
+  monoexp<false>(*in, threads);
 }
 
 void ferritin_complexfit(const ComplexfitArgs* in, int threads) {
-  if (in->bipolar) return fit<ComplexFit<W, 0, true>>(*in, 2 * in->n_echo, threads);
-  fit<ComplexFit<W, 0, false>>(*in, 2 * in->n_echo, threads);
+  const int lines = (in->gradient_field ? 3 : 2) * in->n_echo;
+  if (in->bipolar && in->gradient_field) return fit<ComplexFit<W, 0, true, true>>(*in, lines, threads);
+  if (in->bipolar) return fit<ComplexFit<W, 0, true, false>>(*in, lines, threads);
+  if (in->gradient_field) return fit<ComplexFit<W, 0, false, true>>(*in, lines, threads);
+  fit<ComplexFit<W, 0, false, false>>(*in, lines, threads);
 }
 
 void ferritin_romeo_weights(const RomeoWeightsArgs* in, int threads) {

@@ -1,6 +1,7 @@
 // Mono-exponential decay M(TE) = S0 exp(-R TE) of the magnitude, two or three unknowns.
 // Meaning: monoexp.py. Launched by cpu.cpp (16 lanes) and gpu.py (one voxel a thread).
 #pragma once
+#include "dephasing.cuh"
 #include "levenberg.cuh"
 
 namespace ferritin {
@@ -25,7 +26,15 @@ struct MonoexpArgs {
   float* error;
   float* floor;
   unsigned char* status;
+  const float* gradient_field;
   long long n_voxel;
+  int nx;
+  int ny;
+  int nz;
+  int profile_x;
+  int profile_y;
+  int profile_z;
+  float time_bandwidth;
   int n_echo;
   int complex_echoes;
   int model;
@@ -40,7 +49,8 @@ struct MonoexpArgs {
 };
 
 // N: number of echoes known to the compiler (CUDA: everything stays in registers), 0: read from the arguments.
-template <int W, int N, int MODEL>
+// GRADIENT: the signal is m times the dephasing of each echo.
+template <int W, int N, int MODEL, bool GRADIENT>
 struct Monoexp {
   static constexpr bool FLOOR = MODEL == MONOEXP_FLOOR;
   // Amplitude at the first echo, in units of the largest echo; rate per span of the echo times; square of the floor.
@@ -49,12 +59,14 @@ struct Monoexp {
   static constexpr int P = FLOOR ? 3 : 2, K = FLOOR ? 10 : 6;
 
   const MonoexpArgs& in;
-  float* const y;  // (n, W): magnitude over peak
-  Float<W> peak, lowest, variance, out[4];
+  float* const y;  // (n, W): magnitude over peak; then, with GRADIENT, (n, W): dephasing
+  Float<W> peak, lowest, variance, used, out[4];
   Int<W> usable;
 
   FERRITIN_DEVICE Monoexp(const MonoexpArgs& args, float* scratch) : in(args), y(scratch) {}
   FERRITIN_DEVICE int n() const { return N ? N : in.n_echo; }
+  FERRITIN_DEVICE float factor(int e, int l) const { return GRADIENT ? y[(n() + e) * W + l] : 1.f; }
+  FERRITIN_DEVICE float kept(float weight, int e, int l) const { return factor(e, l) > 0.f ? weight : 0.f; }
 
   // Read the magnitudes of W voxels and scale them to the largest echo.
   template <class State>
@@ -62,17 +74,22 @@ struct Monoexp {
     Float<W> per_peak;
     FERRITIN_UNROLL
     for (int e = 0; e < n(); ++e) read_magnitude<W>(in.echoes, in.complex_echoes, e * in.n_voxel, states, y + e * W);
+    if constexpr (GRADIENT) dephasing<W>(in, n(), states, y + n() * W);
     FOR_LANES {
-      peak[l] = 0.f;
+      peak[l] = used[l] = 0.f;
       usable[l] = 1;
     }
     FERRITIN_UNROLL
-    for (int e = 0; e < n(); ++e) FOR_LANES {
-        usable[l] &= is_finite(y[e * W + l]) ? 1 : 0;
+    for (int e = 0; e < n(); ++e) {
+      const float weight = in.weight[e];
+      FOR_LANES {
+        usable[l] &= is_finite(y[e * W + l] + factor(e, l)) ? 1 : 0;
+        used[l] += kept(weight, e, l) > 0.f ? 1.f : 0.f;
         peak[l] = maximum(peak[l], y[e * W + l]);
       }
+    }
     FOR_LANES {
-      usable[l] &= (peak[l] > 1e-30f) ? 1 : 0;
+      usable[l] &= ((peak[l] > 1e-30f) & (used[l] >= P)) ? 1 : 0;
       peak[l] = usable[l] ? peak[l] : 1.f;
       per_peak[l] = 1.f / peak[l];
       variance[l] = in.noise_sd * in.noise_sd * per_peak[l] * per_peak[l];
@@ -98,7 +115,7 @@ struct Monoexp {
     for (int e = 0; e < n(); ++e) {
       const float t = in.time[e], weight = in.weight[e], half = 0.5f * (t - in.time[e > 0 ? e - 1 : 0]);
       FOR_LANES {
-        const float z = y[e * W + l] * y[e * W + l], w = weight / (z + 0.02f);
+        const float z = y[e * W + l] * y[e * W + l], w = kept(weight, e, l) / (z + 0.02f);
         const float sum = s[l] + half * (z + last[l]);
         s[l] = sum;
         last[l] = z;
@@ -136,10 +153,11 @@ struct Monoexp {
     for (int e = 0; e < n(); ++e) {
       const float t = in.time[e], weight = in.weight[e];
       FOR_LANES {
+        const float f = factor(e, l), per_f2 = GRADIENT ? 1.f / maximum(f * f, 1e-3f) : 1.f;
         const float square = y[e * W + l] * y[e * W + l];
         const float signal = maximum(square - floor[l], 0.05f * square) + 1e-12f;
-        const float w = weight * signal;
-        const float half_log = 0.5f * logarithm(signal);
+        const float w = kept(weight, e, l) * signal;
+        const float half_log = 0.5f * logarithm(signal * per_f2);
         w0[l] += w;
         wt[l] += w * t;
         wtt[l] += w * t * t;
@@ -185,9 +203,9 @@ struct Monoexp {
     for (int k = 0; k < K; ++k) FOR_LANES q[k][l] = 0.f;
     FERRITIN_UNROLL
     for (int e = 0; e < n(); ++e) {
-      const float t = in.time[e], w = in.weight[e];
+      const float t = in.time[e], weight = in.weight[e];
       FOR_LANES {
-        const float d = exponential(-p[RATE][l] * t), m = p[A][l] * d;
+        const float w = kept(weight, e, l), d = exponential(-p[RATE][l] * t) * factor(e, l), m = p[A][l] * d;
         if constexpr (MODEL == MONOEXP_SECOND) {
           const float floor = in.coils * variance[l], z = y[e * W + l] * y[e * W + l] - floor;
           const float u = m * m + floor, inverse = 1.f / u;
@@ -266,10 +284,7 @@ struct Monoexp {
 
   // Back to the units of the data; the standard error of the rate from the inverse of the Gauss-Newton matrix.
   FERRITIN_DEVICE void finish(const Float<W>* p, const Float<W>* q) {
-    float freedom = FLOOR ? -3.f : -2.f;
-    for (int e = 0; e < n(); ++e) freedom += in.weight[e] > 0.f ? 1.f : 0.f;
     const float unknown = bits_to_float(0x7fc00000u);  // NaN: no echo is left over to tell the noise from
-    const float per_cost = freedom > 0.f ? 2.f / freedom : unknown;
     FOR_LANES {
       float h00 = q[H00][l], h01 = q[H01][l], h11 = q[H11][l];
       if constexpr (FLOOR) {
@@ -278,7 +293,8 @@ struct Monoexp {
         h01 -= q[H02][l] * q[H12][l] / h22;
         h11 -= q[H12][l] * q[H12][l] / h22;
       }
-      const float known = (MODEL == MONOEXP_SECOND ? 4.f : 1.f) * variance[l], residual = per_cost * q[COST][l];
+      const float known = (MODEL == MONOEXP_SECOND ? 4.f : 1.f) * variance[l], left = used[l] - P;
+      const float residual = left > 0.f ? 2.f * q[COST][l] / left : unknown;
       const float spread = in.noise_sd > 0.f ? known : residual;
       const float information = maximum(h11 - h01 * h01 / maximum(h00, 1e-20f), 1e-6f * h11);
       const float error = square_root(spread / information) / in.span, rate = p[RATE][l] / in.span;
@@ -303,8 +319,8 @@ struct Monoexp {
   }
 };
 
-template <int W, int N, int MODEL>
-using MonoexpFit = Levenberg<W, Monoexp<W, N, MODEL>>;
+template <int W, int N, int MODEL, bool GRADIENT>
+using MonoexpFit = Levenberg<W, Monoexp<W, N, MODEL, GRADIENT>>;
 
 }  // namespace ferritin
 
@@ -312,8 +328,8 @@ using MonoexpFit = Levenberg<W, Monoexp<W, N, MODEL>>;
 extern "C" __global__ void monoexp(ferritin::MonoexpArgs in) {
   const long long i = blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x;
   if (i >= in.n_voxel || (in.mask && !in.mask[i])) return;
-  float scratch[FERRITIN_ECHOES];
-  ferritin::MonoexpFit<1, FERRITIN_ECHOES, FERRITIN_MODEL> fit(in, scratch);
+  float scratch[(1 + FERRITIN_GRADIENT) * FERRITIN_ECHOES];
+  ferritin::MonoexpFit<1, FERRITIN_ECHOES, FERRITIN_MODEL, FERRITIN_GRADIENT> fit(in, scratch);
   decltype(fit)::State state;
   state.voxel = i;
   fit.run(&state, 1, true, 0, &state);

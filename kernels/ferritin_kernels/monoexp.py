@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import gammaln, hyp1f1
 
 from ferritin_kernels import api
+from ferritin_kernels.dephasing import Gradient, arguments
 
 MODELS = {"plain": 0, "second": 1, "first": 2, "floor": 3}
 _MOMENTS = 9
@@ -34,6 +35,7 @@ def monoexp(
     noise_sd: float | None = None,
     coils: int = 1,
     weights: Any = None,
+    gradient: Gradient | None = None,
     max_rate: float = 1000.0,
     tolerance: float = 1e-4,
     max_iterations: int = 60,
@@ -57,6 +59,8 @@ def monoexp(
         N of a sum-of-squares combination; 1 for complex-combined echoes.
     weights : (echo,), optional
         Weight of each squared error; 0 leaves an echo out.
+    gradient : Gradient, optional
+        Correct for the field's gradient across the voxel; voxel axes must then be (x, y, z).
     max_rate : float [1/s]
         Rates are kept in [0, max_rate].
     tolerance : float
@@ -80,20 +84,23 @@ def monoexp(
     out = {name: xp.zeros(shape, np.float32) for name in ("s0", "rate", "error")}
     out["floor"] = xp.zeros(shape, np.float32) if model == "floor" else None
     out["status"] = xp.zeros(shape, np.uint8)
+    arrays, numbers = arguments(gradient, shape)
     knee, moment = moment_polynomial(coils)
     table = xp.asarray(np.concatenate([(te - te[0]) / (te[-1] - te[0]), weight, moment]).astype(np.float32))
     api.launch(
         "monoexp",
         out["s0"].size,
-        dict(
-            echoes=api.contiguous("echoes", echoes),
-            mask=api.check_mask(mask, shape),
-            time=table,
-            weight=table[te.size :],
-            moment=table[2 * te.size :],
-            **out,
-        ),
         {
+            "echoes": api.contiguous("echoes", echoes),
+            "mask": api.check_mask(mask, shape),
+            "time": table,
+            "weight": table[te.size :],
+            "moment": table[2 * te.size :],
+            **out,
+            **arrays,
+        },
+        {
+            **numbers,
             "n_voxel": out["s0"].size,
             "n_echo": te.size,
             "complex_echoes": echoes.dtype == np.complex64,
@@ -107,7 +114,7 @@ def monoexp(
             "max_rate": min(max_rate, 80 / (te[-1] - te[0])),  # e^-80 is nothing, and e^-87 no float
             "tolerance": tolerance,
         },
-        defines={"FERRITIN_ECHOES": te.size, "FERRITIN_MODEL": MODELS[model]},
+        defines={"FERRITIN_ECHOES": te.size, "FERRITIN_MODEL": MODELS[model], "FERRITIN_GRADIENT": int(bool(arrays))},
         threads=threads,
     )
     status = out.pop("status")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import ferritin_kernels
-from ferritin.backend import namespace
 from ferritin.registry import method
-from ferritin.stages import Record, Relaxation
+from ferritin.relax.gradient import gradient_of
+from ferritin.relax.record import record_of
+from ferritin.stages import Relaxation
 
 
 @method(
@@ -20,10 +21,14 @@ def nonlinear(
     mask: Any,
     scan: Any,
     noise_sd: float | None = None,
+    total_field: Any = None,
     *,
     noise: Literal["auto", "plain", "second", "first", "floor"] = "auto",
     coils: Annotated[int, "1"] = 1,
     weights: tuple[float, ...] | None = None,
+    gradient: Literal["none", "box", "pulse", "gaussian"] = "none",
+    slice_axis: int | None = None,
+    time_bandwidth: Annotated[float, "1"] = 4.0,
     max_rate: Annotated[float, "1/s"] = 1000.0,
     tolerance: Annotated[float, "1"] = 1e-4,
     max_iterations: int = 60,
@@ -36,12 +41,16 @@ def nonlinear(
     mask : (x, y, z) bool
     noise_sd : float, optional [as echoes]
         Noise sd of the real and of the imaginary part.
+    total_field : (x, y, z) float32 [Hz], optional
+        For `gradient`.
     noise : model of the magnitude's expectation for a noise-free signal m
         "second": E[M²] = m² + 2Nσ², weighted by the variance of M². "first": E[M] of the distribution.
         "plain": m. "floor": √(m² + C²) with C unknown (three echoes or more). "auto": "second" when the noise sd is
         known, else "plain".
     coils : number N of coils in a sum-of-squares combination; 1 for complex-combined echoes.
     weights : one number per echo, multiplies its squared error; 0 leaves the echo out.
+    gradient, slice_axis, time_bandwidth : correct for the gradient of total_field across the voxel, see
+        `relax.gradient.gradient_of`.
     max_rate : R2* is kept between 0 and this.
     tolerance : a voxel stops when a step moves R2* times the span of the echo times by less than this, or R2* by less
         than ten times this share of its standard error.
@@ -62,31 +71,16 @@ def nonlinear(
         noise_sd=noise_sd,
         coils=coils,
         weights=weights,
+        gradient=gradient_of(total_field, gradient, slice_axis, time_bandwidth),
         max_rate=max_rate,
         tolerance=tolerance,
         max_iterations=max_iterations,
     )
-    return Relaxation(fit.rate, fit.error, fit.s0, _record(fit, mask, model, noise_sd))
+    return Relaxation(fit.rate, fit.error, fit.s0, record_of(fit, mask, _notes(model, noise_sd)))
 
 
-def _record(fit: Any, mask: Any, model: str, noise_sd: float | None) -> Record:
-    xp = namespace(mask)
-    voxels = int(xp.count_nonzero(mask))
-    fitted = int(xp.count_nonzero(fit.iterations))
-    converged = int(xp.count_nonzero(fit.converged))
-    notes = []
-    if not noise_sd:
-        notes.append(
-            "the noise level is not known: the standard error comes from the fit's residual"
-            + (", and the noise floor is not corrected" if model == "plain" else "")
-        )
-    if fitted < voxels:
-        notes.append(f"{voxels - fitted} of {voxels} voxels of the mask have no signal or NaN; R2* is 0 there")
-    if converged < fitted:
-        notes.append(f"{fitted - converged} of {fitted} voxels did not converge")
-    return Record(
-        iterations=int(fit.iterations.max()) if voxels else 0,
-        residual=1 - converged / fitted if fitted else 0.0,
-        stopped_by="tolerance" if converged == fitted else "iterations",
-        notes=tuple(notes),
-    )
+def _notes(model: str, noise_sd: float | None) -> tuple[str, ...]:
+    if noise_sd:
+        return ()
+    floor = ", and the noise floor is not corrected" if model == "plain" else ""
+    return (f"the noise level is not known: the standard error comes from the fit's residual{floor}",)
