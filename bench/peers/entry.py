@@ -65,9 +65,12 @@ def our_methods(stage: str, given: tuple[str, ...]) -> None:
     from ferritin.registry import methods
 
     for method in methods(stage):
+        if not {*method.consumes} <= {*given, "field_mask", "local_mask"}:
+            continue
 
         def prepare(scene: Scene, method=method):
             values = {name: scene.data.given(name) for name in given}
+            values |= dict.fromkeys(("field_mask", "local_mask"), scene.mask)
             there = {name: values[name] for name in (*method.consumes, *method.optional) if name in values}
             scan = scene.data.scan()
             keywords = {p.keyword: p.default for p in method.parameters}

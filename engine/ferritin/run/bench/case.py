@@ -12,6 +12,7 @@ from typing import Any
 
 from ferritin.errors import ParameterError
 from ferritin.registry import find
+from ferritin.stages import STAGES
 
 TASKS: Mapping[str, tuple[tuple[str, ...], str, tuple[str, ...]]] = {
     "field": (("unwrap", "field"), "total_field", ("echoes", "noise_sd", "mask")),
@@ -99,13 +100,16 @@ class Case:
         return [find(stage, self.settings.get(stage, {}).get("method")) for stage in self._used()]
 
     def _used(self) -> list[str]:
-        """Stages that really run: no unwrapping before a field method that works on the complex echoes."""
-        stages = list(self.stages)
-        if "unwrap" in stages:
-            method = find("field", self.settings.get("field", {}).get("method"))
-            if "unwrapped_phase" not in (*method.consumes, *method.optional):
-                stages.remove("unwrap")
-        return stages
+        """Stages that really run: none whose product the later ones do not read."""
+        used: list[str] = []
+        reads = {self.target}
+        for stage in reversed(self.stages):
+            if not reads & {*STAGES[stage].produces}:
+                continue
+            used.append(stage)
+            method, takes = find(stage, self.settings.get(stage, {}).get("method")), STAGES[stage].takes
+            reads |= {takes.get(name, name) for name in (*method.consumes, *method.optional)}
+        return used[::-1]
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""

@@ -43,7 +43,7 @@ class Plan:
     timeout_s : of one case
     """
 
-    tasks: tuple[str, ...] = ("field", "background", "dipole", "r2star", "chain")
+    tasks: tuple[str, ...] = ("field", "background", "dipole", "background+dipole", "r2star", "chain")
     phantoms: tuple[str, ...] = ("plain", "lesions")
     voxel_mm: float = 1.5
     b0_t: float = 7.0
@@ -116,34 +116,36 @@ def cases(plan: Plan, data: Iterable[Dataset]) -> list[Case]:
 
 
 def _settings(task: str, plan: Plan) -> list[dict[str, dict[str, Any]]]:
-    """Methods of a task: each of its last stage (for a field every unwrapping too), then their sweeps."""
-    stages = TASKS[task][0]
-    if task == "chain":
-        return [{}] if not plan.only else []
+    """Methods of a task and their sweeps."""
     out = []
-    for choice in _combinations(stages, plan):
+    for choice in _combinations(task, plan):
         settings = {m.stage: {"method": m.name} for m in choice}
         out.append(settings)
-        if len(stages) == 1 or task == "field":
+        if choice and task != "background+dipole":
             last = choice[-1]
             out += [{**settings, last.stage: {"method": last.name, **p}} for p in _swept(last, plan)]
     return out
 
 
-def _combinations(stages: tuple[str, ...], plan: Plan) -> list[tuple[Method, ...]]:
-    out: list[tuple[Method, ...]] = [()]
-    for stage in stages:
-        there = [m for m in methods(stage) if _wanted(m, plan) or stage == "unwrap"]
-        out = [(*choice, m) for choice in out for m in there]
-    return list(dict.fromkeys(_without_needless_unwrapping(choice) for choice in out))
+def _combinations(task: str, plan: Plan) -> list[tuple[Method, ...]]:
+    """Every method of a stage; for a field every unwrapping that it needs; for total field to χ the methods that make
+    it in one step, and every background removal before the default inversion; the whole chain by the defaults."""
+    wanted = {stage: [m for m in methods(stage) if _wanted(m, plan)] for stage in TASKS[task][0]}
+    if task == "chain":
+        return [] if plan.only else [()]
+    if task == "field":
+        needs = {m: "unwrapped_phase" in (*m.consumes, *m.optional) for m in wanted["field"]}
+        return [(u, m) for m in needs if needs[m] for u in methods("unwrap")] + [(m,) for m in needs if not needs[m]]
+    if task == "background+dipole":
+        single = [(m,) for m in wanted["dipole"] if _single_step(m)]
+        return single + [(m,) for m in wanted["background"]]
+    (stage,) = TASKS[task][0]
+    return [(m,) for m in wanted[stage] if not _single_step(m)]
 
 
-def _without_needless_unwrapping(choice: tuple[Method, ...]) -> tuple[Method, ...]:
-    if choice and choice[0].stage == "unwrap" and choice[-1].stage == "field":
-        field_method = choice[-1]
-        if "unwrapped_phase" not in (*field_method.consumes, *field_method.optional):
-            return choice[1:]
-    return choice
+def _single_step(method: Method) -> bool:
+    """An inversion that starts before the local field."""
+    return method.stage == "dipole" and "local_field" not in method.consumes
 
 
 def _wanted(method: Method, plan: Plan) -> bool:
