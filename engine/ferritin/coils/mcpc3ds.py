@@ -18,7 +18,7 @@ _TINY = np.float32(1e-30)
 
 
 @method("coils", source="Eckstein et al., MRM 2018;79:2996 (MCPC-3D-S); Roemer et al., MRM 1990;16:192, eq. 32")
-def mcpc3ds(coil_images, scan, *, smoothing_mm: Annotated[float, "mm"] = 5.0, progress=None) -> Echoes:
+def mcpc3ds(coil_images, scan, *, smoothing_mm: Annotated[float, "mm"] = 8.0, progress=None) -> Echoes:
     """Combine coils with weights whose phase is each coil's offset at TE = 0.
 
     The Hermitian inner product of echoes 1 and 2 over the coils has the phase 2π f (TE2 - TE1). Unwrapped and scaled to
@@ -52,14 +52,15 @@ def mcpc3ds(coil_images, scan, *, smoothing_mm: Annotated[float, "mm"] = 5.0, pr
     n_coils, n_echoes = coil_images.shape[:2]
     if n_echoes < 2:
         raise InputError("mcpc3ds needs two echoes, got one; choose --set coils.method=inati")
-    hip = 0
+    hip, power = 0, 0
     for coil in range(n_coils):
         product = coil_images[coil, 0].conj()
+        power += product.real**2 + product.imag**2
         product *= coil_images[coil, 1]
         hip += product
         _tell(progress, coil, 3 * n_coils)
-    reference = _predicted_first_echo(hip, scan)
-    del hip, product
+    reference = _predicted_first_echo(hip, power, scan)
+    del hip, product, power
     smooth = CoarseGaussian(namespace(reference), reference.shape, scan.voxel_mm, smoothing_mm)
     combination = Combination(n_echoes, reference)
     for coil in range(n_coils):
@@ -70,18 +71,24 @@ def mcpc3ds(coil_images, scan, *, smoothing_mm: Annotated[float, "mm"] = 5.0, pr
     return Echoes(combination.result(), 1.0, Record())
 
 
-def _predicted_first_echo(hip: Any, scan: Any) -> Any:
-    """|S1| times the phase that the field makes until TE1, from the Hermitian inner product of echoes 1 and 2."""
+def _predicted_first_echo(hip: Any, power: Any, scan: Any) -> Any:
+    """About |S1| times the phase that the field makes until TE1, from the Hermitian inner product of echoes 1 and 2.
+
+    Where the second echo is dephased (|hip| is small beside power = Σ |S1|²), beside air, the phase is not the field's.
+    There the magnitude is lowered, so that smoothing continues the offsets from around.
+    """
     xp = namespace(hip)
     te = scan.te_s
-    magnitude = xp.sqrt(xp.abs(hip))
+    left = xp.abs(hip)
+    magnitude = xp.sqrt(left)
     # Capped, so that bright scalp does not outweigh the brain; the darkest half is air on most scans.
     weight = magnitude / (np.float32(4) * xp.median(magnitude) + _TINY)
     weight = xp.minimum(weight, np.float32(1)) ** 2
     phase = integrate_wrapped(xp.angle(hip), weight)
     phase *= np.float32(te[0] / (te[1] - te[0]))
     reference = xp.exp(1j * phase)
-    reference *= magnitude
+    left /= xp.maximum(power, _TINY)
+    reference *= magnitude * left**2
     return reference
 
 

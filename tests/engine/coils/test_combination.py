@@ -40,7 +40,7 @@ def test_signal_and_noise_are_those_of_the_ideal_weights(combine, xp, to_xp, to_
     assert noise_sd == 1
     ratio = np.abs(echoes) / np.abs(s.echoes)
     assert np.percentile(ratio[0][s.mask], 1) > 0.97
-    assert np.median(ratio[:, s.mask]) == pytest.approx(1, abs=0.005)
+    assert np.median(ratio[:, s.mask]) == pytest.approx(1, abs=0.008)
 
 
 def test_noise_sd_is_one_in_every_later_echo(combine):
