@@ -1,5 +1,6 @@
 """Hand-written kernels of ferritin: one header each for CPU and GPU, called on numpy or cupy arrays."""
 
+from ferritin_kernels.closed import closed_form
 from ferritin_kernels.complexfit import ComplexDecay, complexfit
 from ferritin_kernels.dephasing import Gradient
 from ferritin_kernels.monoexp import Decay, monoexp
@@ -10,6 +11,7 @@ __all__ = [
     "Decay",
     "Gradient",
     "Unwrapped",
+    "closed_form",
     "complexfit",
     "monoexp",
     "phase",

@@ -1,5 +1,6 @@
 // The CPU's launch of every kernel: 16 lanes a group, threads over blocks of voxels, a plain C interface for ctypes.
 // Built once per instruction set (CMakeLists.txt); cpu.py loads the best that the machine has.
+#include "closed.cuh"
 #include "complexfit.cuh"
 #include "grow.hpp"
 #include "monoexp.cuh"
@@ -47,6 +48,14 @@ void ferritin_complexfit(const ComplexfitArgs* in, int threads) {
   if (in->bipolar) return fit<ComplexFit<W, 0, true, false>>(*in, lines, threads);
   if (in->gradient_field) return fit<ComplexFit<W, 0, false, true>>(*in, lines, threads);
   fit<ComplexFit<W, 0, false, false>>(*in, lines, threads);
+}
+
+void ferritin_closed(const ClosedArgs* in, int threads) {
+  switch (in->form) {
+    case CLOSED_LOG_LINEAR: return fit<Closed<W, 0, CLOSED_LOG_LINEAR>>(*in, in->n_echo, threads);
+    case CLOSED_ARLO: return fit<Closed<W, 0, CLOSED_ARLO>>(*in, in->n_echo, threads);
+    case CLOSED_NUMART: return fit<Closed<W, 0, CLOSED_NUMART>>(*in, in->n_echo, threads);
+  }
 }
 
 void ferritin_romeo_weights(const RomeoWeightsArgs* in, int threads) {

@@ -24,6 +24,9 @@ BUDGET = {
     ("complexfit", "complexfit", (("FERRITIN_BIPOLAR", 1), ("FERRITIN_ECHOES", 6), ("FERRITIN_GRADIENT", 0))): 96,
     ("monoexp", "monoexp", (("FERRITIN_ECHOES", 6), ("FERRITIN_GRADIENT", 1), ("FERRITIN_MODEL", 1))): 96,
     ("complexfit", "complexfit", (("FERRITIN_BIPOLAR", 0), ("FERRITIN_ECHOES", 6), ("FERRITIN_GRADIENT", 1))): 96,
+    ("closed", "closed", (("FERRITIN_ECHOES", 6), ("FERRITIN_FORM", 0))): 48,
+    ("closed", "closed", (("FERRITIN_ECHOES", 6), ("FERRITIN_FORM", 1))): 40,
+    ("closed", "closed", (("FERRITIN_ECHOES", 6), ("FERRITIN_FORM", 2))): 40,
     ("romeo", "romeo_weights", (("FERRITIN_MAGNITUDE", 2),)): 48,
     ("phase", "phase", ()): 24,
 }
@@ -85,6 +88,19 @@ def test_monoexp_entry_is_sane_and_agrees(on_host_cuda, n, model):
     np.testing.assert_array_equal(entry.converged, vector.converged)
     np.testing.assert_allclose(entry.rate, vector.rate, rtol=2e-3, atol=0.05)
     np.testing.assert_allclose(entry.error, vector.error, rtol=2e-2, atol=0.05)
+
+
+@pytest.mark.parametrize("n", [0, 1, 37])
+@pytest.mark.parametrize("form", ["log_linear", "arlo", "numart"])
+def test_closed_entry_is_sane_and_agrees(on_host_cuda, n, form):
+    echoes, te = odd_echoes(n)
+    mask = np.random.default_rng(1).random(n) > 0.2
+    with on_host_cuda:
+        entry = ferritin_kernels.closed_form(echoes, te, mask, form=form, noise_sd=1.0)
+    vector = ferritin_kernels.closed_form(echoes, te, mask, form=form, noise_sd=1.0)
+    np.testing.assert_array_equal(entry.converged, vector.converged)
+    np.testing.assert_allclose(entry.rate, vector.rate, rtol=1e-3, atol=0.02)
+    np.testing.assert_allclose(entry.error, vector.error, rtol=1e-3, atol=0.02)
 
 
 @pytest.mark.parametrize("n", [0, 1, 37])

@@ -1,0 +1,214 @@
+// From masked echoes to a first field: the graph of the mask, field steps between neighbours from all echoes, growth
+// along the surest of them, and the linear fit that separates field and offset.
+#pragma once
+#include <complex>
+
+#include "grow.hpp"
+#include "joint_samples.hpp"
+
+namespace ferritin {
+
+// The list of the mask's voxels is sorted, so the neighbour along any axis is found by a second finger moving with the first.
+inline void joint_graph(const JointGraphArgs& in) {
+  int n = 0;
+  for (long long i = 0; i < in.n_total; ++i)
+    if (in.mask[i]) in.voxel[n++] = static_cast<int>(i);
+  std::fill(in.neighbour, in.neighbour + 6LL * n, -1);
+  const int stride[3] = {in.ny * in.nz, in.nz, 1}, size[3] = {in.nx, in.ny, in.nz};
+  for (int axis = 0; axis < 3; ++axis)
+    for (int i = 0, j = 0; i < n; ++i) {
+      if (in.voxel[i] / stride[axis] % size[axis] + 1 == size[axis]) continue;
+      const int wanted = in.voxel[i] + stride[axis];
+      while (j < n && in.voxel[j] < wanted) ++j;
+      if (j == n || in.voxel[j] != wanted) continue;
+      in.neighbour[6LL * i + 2 * axis + 1] = j;
+      in.neighbour[6LL * j + 2 * axis] = i;
+    }
+}
+
+inline void joint_polar(const JointPolarArgs& in, long long first, long long last) {
+  for (long long i = first; i < last; ++i)
+    for (int e = 0; e < in.n_echo; ++e) {
+      const float* s = in.echoes + 2 * (e * in.n_total + in.voxel[i]);
+      const float power = s[0] * s[0] + s[1] * s[1];
+      const bool finite = std::isfinite(power);
+      in.phase[i * in.n_echo + e] = finite ? std::atan2(s[1], s[0]) : 0.f;
+      in.power[i * in.n_echo + e] = finite ? power : 0.f;
+    }
+}
+
+// The step of the field between two neighbours has no offset in it: the phase differences of all echoes are
+// 2 pi step TE. Its likelihood is looked up on a grid; the cost tells how far the second best peak lies below.
+class Steps {
+ public:
+  explicit Steps(const JointStepsArgs& args) : in_(args), trials_(args.n_trial), cosine_(table(args, false)), sine_(table(args, true)) {}
+
+  void run(long long first, long long last) const {
+    std::vector<float> score(trials_ + 2);
+    for (long long v = first; v < last; ++v)
+      for (int axis = 0; axis < 3; ++axis) {
+        const int w = in_.neighbour[6 * v + 2 * axis + 1];
+        if (w < 0) continue;
+        likelihood(v, w, score.data() + 1);
+        peak(score.data() + 1, in_.step[3 * v + axis], in_.cost[3 * v + axis]);
+      }
+  }
+
+ private:
+  static constexpr float TRUST = 12;  // no phase difference is surer than 0.3 rad, however strong the signal
+  static constexpr float MARGIN = 10;
+
+  static std::vector<float> table(const JointStepsArgs& in, bool sine) {
+    std::vector<float> out;
+    for (int e = 0; e < in.n_echo; ++e)
+      for (int k = 0; k < in.n_trial; ++k) {
+        const float angle = TURN * in.te[e] * in.reach * (2.f * k / (in.n_trial - 1) - 1);
+        out.push_back(sine ? std::sin(angle) : std::cos(angle));
+      }
+    return out;
+  }
+
+  void likelihood(long long v, long long w, float* score) const {
+    std::fill(score - 1, score + trials_ + 1, 0.f);
+    const float noise = in_.noise_sd * in_.noise_sd;
+    for (int e = 0; e < in_.n_echo; ++e) {
+      const float a = in_.power[v * in_.n_echo + e], b = in_.power[w * in_.n_echo + e];
+      const float kappa = a * b / ((a + b) * noise + 1e-30f), weight = kappa * TRUST / (kappa + TRUST);
+      const float d = in_.phase[w * in_.n_echo + e] - in_.phase[v * in_.n_echo + e];
+      const float re = weight * std::cos(d), im = weight * std::sin(d);
+      const float *c = &cosine_[e * trials_], *s = &sine_[e * trials_];
+      for (int k = 0; k < trials_; ++k) score[k] += re * c[k] + im * s[k];
+    }
+    score[-1] = score[trials_] = -1e30f;
+  }
+
+  void peak(const float* score, float& step, unsigned char& cost) const {
+    const int best = static_cast<int>(std::max_element(score, score + trials_) - score);
+    float second = score[best] - 8 * MARGIN, shift = 0;
+    for (int k = 0; k < trials_; ++k)
+      if (k != best && score[k] > second && score[k] >= score[k - 1] && score[k] >= score[k + 1]) second = score[k];
+    if (best > 0 && best + 1 < trials_) {
+      const float left = score[best - 1], right = score[best + 1], bend = left - 2 * score[best] + right;
+      shift = bend < 0 ? 0.5f * (left - right) / bend : 0.f;
+    }
+    step = in_.reach * (2 * (best + shift) / (trials_ - 1) - 1);
+    cost = static_cast<unsigned char>(std::max(1.f, 255 * std::exp((second - score[best]) / MARGIN)));
+  }
+
+  const JointStepsArgs& in_;
+  const int trials_;
+  const std::vector<float> cosine_, sine_;
+};
+
+// Spanning tree along the cheapest edges. The phase at a new voxel takes the turn nearest to its neighbour's phase
+// plus the step between them.
+inline void joint_grow(const JointGrowArgs& in) {
+  Buckets<unsigned> queue;
+  auto cost = [&](int v, int way) { return way & 1 ? in.cost[3LL * v + way / 2] : in.cost[3LL * in.neighbour[6LL * v + way] + way / 2]; };
+  auto push = [&](int v) {
+    for (int way = 0; way < 6; ++way)
+      if (const int w = in.neighbour[6LL * v + way]; w >= 0 && !in.region[w]) queue.push(cost(v, way), 6u * v + way);
+  };
+  std::vector<int> seeds[766];
+  for (int v = 0; v < in.n; ++v) {
+    int sum = 0;
+    for (int way = 1; way < 6; way += 2) sum += in.neighbour[6LL * v + way] < 0 ? 255 : cost(v, way);
+    seeds[sum].push_back(v);
+  }
+  int regions = 0;
+  for (const auto& list : seeds)
+    for (const int seed : list) {
+      if (in.region[seed]) continue;
+      in.region[seed] = ++regions;
+      push(seed);
+      for (unsigned edge; queue.pop(edge);) {
+        const int v = edge / 6, way = edge % 6, w = in.neighbour[edge];
+        if (in.region[w]) continue;
+        const float step = way & 1 ? in.step[3LL * v + way / 2] : -in.step[3LL * w + way / 2];
+        const float expected = in.growth[v] + TURN * step * in.lapse;
+        in.growth[w] -= TURN * std::nearbyint((in.growth[w] - expected) / TURN);
+        in.region[w] = regions;
+        push(w);
+      }
+    }
+}
+
+// Weighted regression of one voxel's phase on the echo time, with an offset per group of echoes.
+class Linear {
+ public:
+  explicit Linear(const JointLinearArgs& args) : in_(args), samples_(args) {}
+
+  void run(long long first, long long last, const float* start) const {
+    float weight[MAX_ECHOES], rest[MAX_ECHOES];
+    for (long long v = first; v < last; ++v) {
+      const float slope = samples_.slope(static_cast<int>(v), start);
+      samples_.precision(static_cast<int>(v), slope, weight);
+      float spread = 0, moment = 0;
+      for (int g = 0; g < in_.n_group; ++g) regress(v, g, start[v], weight, rest, spread, moment);
+      const float field = spread > 0 ? start[v] + moment / spread / TURN : start[v];
+      in_.field[v] = field;
+      const float x = slope * in_.dephased, trust = std::exp(-x * x * x * x);
+      for (int g = 0; g < in_.n_group; ++g) offset(v, g, field, weight, spread, trust);
+    }
+  }
+
+ private:
+  static constexpr float LEAST_VARIANCE = 0.01f;  // of an offset [rad^2]: no voxel outweighs its neighbourhood
+
+  // Phase left over by the start, unwrapped in time from the group's first echo; its regression on the echo time.
+  void regress(long long v, int g, float start, const float* weight, float* rest, float& spread, float& moment) const {
+    const float* phase = samples_.phases(static_cast<int>(v));
+    float w = 0, mean_t = 0, mean_r = 0, within = 0, slope = 0, base = 0, base_t = 0;
+    for (int e = 0, seen = 0; e < in_.n_echo; ++e) {
+      if (in_.group[e] != g) continue;
+      const float r = phase[e] - TURN * in_.te[e] * start;
+      if (!seen++) base = r, base_t = in_.te[e];
+      const float expected = base + slope * (in_.te[e] - base_t);
+      rest[e] = expected + wrapped(r - expected);
+      w += weight[e];
+      const float share = w > 0 ? weight[e] / w : 0.f, dt = in_.te[e] - mean_t, dr = rest[e] - mean_r;
+      spread += weight[e] * (1 - share) * dt * dt;
+      moment += weight[e] * (1 - share) * dt * dr;
+      mean_t += share * dt;
+      mean_r += share * dr;
+      within += weight[e] * (rest[e] - base) * (in_.te[e] - base_t);
+      slope = slope_through_base(weight, rest, g, e, base, base_t);
+    }
+  }
+
+  float slope_through_base(const float* weight, const float* rest, int g, int last, float base, float base_t) const {
+    float moment = 0, spread = 1e-30f;
+    for (int e = 0; e <= last; ++e) {
+      if (in_.group[e] != g) continue;
+      const float dt = in_.te[e] - base_t;
+      moment += weight[e] * dt * (rest[e] - base);
+      spread += weight[e] * dt * dt;
+    }
+    return moment / spread;
+  }
+
+  void offset(long long v, int g, float field, const float* weight, float spread, float trust) const {
+    const float* phase = samples_.phases(static_cast<int>(v));
+    float re = 0, im = 0, w = 0, wt = 0;
+    for (int e = 0; e < in_.n_echo; ++e) {
+      if (in_.group[e] != g) continue;
+      const float angle = phase[e] - TURN * in_.te[e] * field;
+      re += weight[e] * std::cos(angle);
+      im += weight[e] * std::sin(angle);
+      w += weight[e];
+      wt += weight[e] * in_.te[e];
+    }
+    float* out = in_.offset + 2 * (v * in_.n_group + g);
+    out[0] = out[1] = 0;
+    const float length = std::hypot(re, im), mean_t = w > 0 ? wt / w : 0.f;
+    if (length <= 0 || spread <= 0) return;
+    const float scale = trust / (length * (1 / w + mean_t * mean_t / spread + LEAST_VARIANCE));
+    out[0] = re * scale;
+    out[1] = im * scale;
+  }
+
+  const JointLinearArgs& in_;
+  const Samples samples_;
+};
+
+}  // namespace ferritin
