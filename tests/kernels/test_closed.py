@@ -53,7 +53,7 @@ def test_noise_floor_is_taken_off():
     echoes, _ = decays(20_000, 5.0, rate=(100, 100))
     known = ferritin_kernels.closed_form(echoes, TE, noise_sd=5.0).rate.mean()
     plain = ferritin_kernels.closed_form(echoes, TE).rate.mean()
-    assert abs(known - 100) < 0.5 * abs(plain - 100)
+    assert abs(known - 100) < 0.7 * abs(plain - 100)
 
 
 def test_arlo_refuses_unequal_spacing():
