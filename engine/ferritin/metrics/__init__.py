@@ -1,7 +1,15 @@
 """How near a map is to the truth: the QSM challenge metrics, XSIM, source separation. Host arrays, any map in ppm."""
 
 from ferritin.metrics.calcification import calcification
-from ferritin.metrics.error import correlation, linear_fit, mean_absolute_error, nrmse, nrmse_detrended, rmse
+from ferritin.metrics.error import (
+    correlation,
+    linear_fit,
+    mean_absolute_error,
+    median_error,
+    nrmse,
+    nrmse_detrended,
+    rmse,
+)
 from ferritin.metrics.region import BLOOD, DEEP_GREY, LABELS, TISSUE, region_means, slope_deviation, vessel_region
 from ferritin.metrics.score import evaluate
 from ferritin.metrics.separation import leakage, roi_percentage_error
@@ -19,6 +27,7 @@ __all__ = [
     "leakage",
     "linear_fit",
     "mean_absolute_error",
+    "median_error",
     "nrmse",
     "nrmse_detrended",
     "region_means",

@@ -1,4 +1,4 @@
-"""Error norms over a region: RMSE, NRMSE, detrended NRMSE, mean absolute error, correlation.
+"""Error norms over a region: RMSE, NRMSE, detrended NRMSE, mean and median absolute error, correlation.
 
 Every function takes the map, the truth and a boolean region of one shape, works in float64 and returns a float.
 Percent norms are NaN where the truth does not vary in the region: there is nothing to divide by.
@@ -65,6 +65,12 @@ def mean_absolute_error(chi: np.ndarray, truth: np.ndarray, region: np.ndarray) 
     """Mean |x - t| in the unit of the maps, the mean of each map over the region removed first."""
     x, t = _values(chi, truth, region)
     return float(np.abs((x - x.mean()) - (t - t.mean())).mean())
+
+
+def median_error(chi: np.ndarray, truth: np.ndarray, region: np.ndarray) -> float:
+    """Median |x - t| in the unit of the maps, nothing removed: a few voids or fits that ran away do not rule it."""
+    x, t = _values(chi, truth, region)
+    return float(np.median(np.abs(x - t)))
 
 
 def correlation(chi: np.ndarray, truth: np.ndarray, region: np.ndarray) -> float:

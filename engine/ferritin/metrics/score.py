@@ -8,7 +8,7 @@ import numpy as np
 
 from ferritin.errors import InputError, ShapeError
 from ferritin.metrics.calcification import calcification
-from ferritin.metrics.error import correlation, mean_absolute_error, nrmse, nrmse_detrended, rmse
+from ferritin.metrics.error import correlation, mean_absolute_error, median_error, nrmse, nrmse_detrended, rmse
 from ferritin.metrics.region import DEEP_GREY, TISSUE, slope_deviation, vessel_region
 from ferritin.metrics.similarity import hfen, xsim
 
@@ -37,9 +37,9 @@ def evaluate(
     Returns
     -------
     dict of str to float
-        rmse, nrmse, nrmse_detrended, hfen [%], xsim_uniform5, xsim_gauss7, correlation [1], mean_absolute_error [ppm],
-        coverage [1]: share of the mask with a finite value other than 0. With labels: nrmse_tissue, nrmse_blood,
-        nrmse_dgm (all detrended) [%], slope_deviation, dgm_slope, calcification_streak [1],
+        rmse, nrmse, nrmse_detrended, hfen [%], xsim_uniform5, xsim_gauss7, correlation [1], mean_absolute_error,
+        median_error [ppm], coverage [1]: share of the mask with a finite value other than 0. With labels:
+        nrmse_tissue, nrmse_blood, nrmse_dgm (all detrended) [%], slope_deviation, dgm_slope, calcification_streak [1],
         calcification_moment_deviation [ppm mm³]. NaN where a metric has no meaning (no such label).
 
     Raises
@@ -61,6 +61,7 @@ def evaluate(
         "xsim_gauss7": xsim(chi, truth, mask, "gaussian"),
         "correlation": correlation(chi, truth, mask),
         "mean_absolute_error": mean_absolute_error(chi, truth, mask),
+        "median_error": median_error(chi, truth, mask),
         "coverage": float(np.count_nonzero(chi[mask]) / mask.sum()),
     }
     if labels is not None:

@@ -12,6 +12,7 @@ from ferritin.metrics import (
     evaluate,
     hfen,
     leakage,
+    median_error,
     nrmse,
     nrmse_detrended,
     region_means,
@@ -70,6 +71,13 @@ def test_offset_counts_only_without_demeaning(head):
     truth = truth.astype(np.float64)
     assert nrmse(truth + 1, truth, mask) == pytest.approx(0, abs=1e-9)
     assert rmse(truth + 1, truth, mask) == pytest.approx(100 * math.sqrt(mask.sum() / (truth[mask] ** 2).sum()))
+
+
+def test_median_error_withstands_a_few_wild_voxels(head):
+    _, truth, mask, _ = head
+    wild = truth.astype(np.float64) + 0.02
+    wild[tuple(np.argwhere(mask)[::50].T)] = 1e6
+    assert median_error(wild, truth, mask) == pytest.approx(0.02, rel=1e-3)
 
 
 def test_known_noise_gives_known_error():

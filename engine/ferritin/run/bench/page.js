@@ -5,9 +5,10 @@ const METRICS = {
   xsim_uniform5: ["XSIM 5³", "", -1], xsim_gauss7: ["XSIM Gauss 7³", "", -1], hfen: ["HFEN", "%", 1],
   nrmse_tissue: ["tissue", "%", 1], nrmse_dgm: ["deep grey", "%", 1], nrmse_blood: ["blood", "%", 1],
   slope_deviation: ["slope deviation", "", 1], calcification_streak: ["streak", "", 1], correlation: ["correlation", "", -1],
+  median_error: ["median error", "", 1],
 };
 const COLUMNS = ["seconds", "fft_count", "memory", "iterations", "nrmse", "nrmse_detrended", "nrmse_valid", "valid_share",
-  "xsim_uniform5", "hfen", "nrmse_tissue", "nrmse_dgm", "nrmse_blood", "slope_deviation", "calcification_streak"];
+  "xsim_uniform5", "hfen", "median_error", "nrmse_tissue", "nrmse_dgm", "nrmse_blood", "slope_deviation", "calcification_streak"];
 const NAMES = { seconds: "time", fft_count: "FFTs", memory: "memory", iterations: "iterations", valid_share: "valid",
   ...Object.fromEntries(Object.entries(METRICS).map(([k, v]) => [k, v[0]])) };
 const values = (name) => [...new Set(rows.map((r) => r[name]))];

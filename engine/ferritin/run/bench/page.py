@@ -32,7 +32,8 @@ _SENT = (
     "task", "method", "parameters", "dataset", "device", "status", "seconds", "peak_bytes", "bytes_before", "fft_count",
     "iterations", "stopped_by", "nrmse", "nrmse_detrended", "nrmse_valid", "nrmse_detrended_valid", "valid_share",
     "nrmse_tissue", "nrmse_blood", "nrmse_dgm", "slope_deviation", "calcification_moment_deviation",
-    "calcification_streak", "xsim_uniform5", "xsim_gauss7", "hfen", "correlation", "rmse", "source", "key", "external",
+    "calcification_streak", "xsim_uniform5", "xsim_gauss7", "hfen", "correlation", "rmse", "median_error", "source",
+    "key", "external",
 )  # fmt: skip
 
 

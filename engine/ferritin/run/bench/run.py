@@ -24,8 +24,8 @@ COLUMNS = (
     "bytes_before", "fft_count", "iterations", "residual", "stopped_by", "voxels", "coverage", "nrmse",
     "nrmse_detrended", "nrmse_tissue", "nrmse_blood", "nrmse_dgm", "slope_deviation", "dgm_slope",
     "calcification_moment_deviation", "calcification_streak", "xsim_uniform5", "xsim_gauss7", "hfen", "correlation",
-    "rmse", "mean_absolute_error", "nrmse_valid", "nrmse_detrended_valid", "valid_share", "source", "key",
-    "version", "commit", "processor", "cores", "date",
+    "rmse", "mean_absolute_error", "median_error", "nrmse_valid", "nrmse_detrended_valid", "valid_share", "source",
+    "key", "version", "commit", "processor", "cores", "date",
 )  # fmt: skip
 
 
