@@ -16,7 +16,7 @@ from ferritin.run.bench.dataset import Dataset, make_dataset
 from ferritin.run.bench.external import parse_external
 
 _SWEPT = ("lambda", "alpha", "threshold", "radius_mm", "iterations", "n_iterations")
-_LAMBDAS = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)  # for a method that chooses its own
+_LAMBDAS = (3e-6, 1e-5, 3e-5, 1e-4, 3e-4)  # ppm, for a method that chooses its own
 _FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)
 _HEADS = {
     "plain": {"calcification": False, "haemorrhage": False},
