@@ -50,9 +50,14 @@ def linear(echoes, unwrapped_phase, mask, scan, noise_sd=None) -> TotalField:
     slope, offset, spread = _regression(echoes, unwrapped_phase, scan.te_s)
     valid = mask & (spread > 0)
     notes = ()
+    if len(set(scan.polarity)) == 2:
+        notes = (
+            "the readout polarity alternates and this fit does not know the phase of the reversed echoes; "
+            "use --set field.method=complexfit --set field.bipolar=true",
+        )
     if noise_sd is None:
         noise_sd = _residual_sd(echoes, unwrapped_phase, slope, offset, valid, scan.te_s)
-        notes = (f"noise sd {noise_sd:.3g} taken from the residuals of the field fit",)
+        notes = (*notes, f"noise sd {noise_sd:.3g} taken from the residuals of the field fit")
     noise = np.float32(noise_sd / _TWO_PI) / xp.sqrt(xp.maximum(spread, _TINY))
     noise = xp.where(valid, noise, xp.where(mask, np.float32(math.inf), np.float32(0)))
     slope *= np.float32(1 / _TWO_PI)

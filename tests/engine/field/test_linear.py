@@ -74,3 +74,11 @@ def test_too_few_echoes_are_an_error():
     s = synthetic(te_ms=(4, 8))
     with pytest.raises(InputError, match="give noise_sd"):
         linear(s.echoes, phases(s)[0], s.mask, s.scan)
+
+
+def test_alternating_readouts_are_pointed_out():
+    s = synthetic()
+    phase = phases(s)[0]
+    assert not linear(s.echoes, phase, s.mask, s.scan, 1.0).record.notes
+    alternating = s.scan.replace(polarity=tuple((1, -1)[i % 2] for i in range(s.scan.n_echoes)))
+    assert "complexfit" in linear(s.echoes, phase, s.mask, alternating, 1.0).record.notes[0]
