@@ -5,6 +5,7 @@ What a method consumes, its parameters, their units and defaults, and what it pr
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import pkgutil
@@ -66,14 +67,16 @@ def _convert(method: Method, parameter: Parameter, value: Any) -> Any:
     """Text or a TOML value to the parameter's annotated type."""
     import pydantic
 
+    adapter = pydantic.TypeAdapter(parameter.type)
+    if isinstance(value, str):
+        value = value.strip()
+        if "," in value or (value[:1] in ("[", "(") and value[-1:] in ("]", ")")):
+            value = value.strip("[]()").replace(",", " ").split()
+        elif value.lower() == "none":  # nothing, unless the parameter has a choice of this name
+            with contextlib.suppress(pydantic.ValidationError):
+                return adapter.validate_python(None)
     try:
-        if isinstance(value, str):
-            text = value.strip()
-            if text.lower() == "none":
-                value = None
-            elif "," in text or (text[:1] in "[(" and text[-1:] in "])"):
-                value = text.strip("[]()").replace(",", " ").split()
-        return pydantic.TypeAdapter(parameter.type).validate_python(value)
+        return adapter.validate_python(value)
     except pydantic.ValidationError as why:
         raise ParameterError(
             f"{method.stage}.{parameter.name} = {value!r} is not valid: {why.errors()[0]['msg'].lower()}; "

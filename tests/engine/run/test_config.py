@@ -54,3 +54,11 @@ def test_broken_and_missing_files_are_one_clear_line(tmp_path):
     (tmp_path / "bad.toml").write_text("[dipole\n")
     with pytest.raises(FormatError, match="not valid TOML"):
         config.load(tmp_path / "bad.toml")
+
+
+def test_none_is_nothing_or_the_choice_of_that_name():
+    assert config.choose(config.parse(["r2star.gradient=none"]), "r2star")[1]["gradient"] == "none"
+    assert (
+        config.choose(config.parse(["background.method=vsharp", "background.step_mm=none"]), "background")[1]["step_mm"]
+        is None
+    )
