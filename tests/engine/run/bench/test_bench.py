@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -350,6 +351,34 @@ def test_command_lists_and_runs(tmp_path, data):
     assert "1 cases, 0 without a result" in run(*options)
     assert (tmp_path / "index.html").exists()
     assert (tmp_path / "results.csv").exists()
+
+
+MINE = """
+import numpy as np
+from typing import Annotated, Any
+from ferritin.registry import method
+from ferritin.stages import Susceptibility
+
+@method("dipole", source="a test")
+def mine(local_field: Any, mask: Any, scan: Any, *, factor: Annotated[float, "1"] = 2.0) -> Susceptibility:
+    return Susceptibility((factor / scan.hz_per_ppm * local_field * mask).astype(np.float32))
+"""
+
+
+def test_method_of_a_users_own_module(tmp_path, data):
+    """A module outside the engine, named on the command line, in a process as `ferritin bench` runs it."""
+    (tmp_path / "my_module.py").write_text(MINE)
+    path = os.pathsep.join([str(tmp_path), *(p for p in sys.path if p)])
+    words = ["-m", "ferritin.run.cli", "bench", "--import", "my_module", "-o", tmp_path / "out", "--quick", "--method"]
+    words += ["mine", "--task", "dipole", "--phantom", data.folder]
+    done = subprocess.run(
+        [sys.executable, *map(str, words)], env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 cases, 0 without a result" in done.stdout
+    (file,) = (tmp_path / "out/rows").glob("*.npy")
+    expected = 2 / data.hz_per_ppm * data.given("local_field") * data.mask
+    np.testing.assert_allclose(np.load(file), expected, rtol=1e-5, atol=1e-7)
 
 
 def test_tasks_speak_of_known_stages():
