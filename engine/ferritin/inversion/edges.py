@@ -37,6 +37,27 @@ def edge_weight(xp: Any, magnitude: Any, inside: Any, voxel_mm: tuple[float, ...
     return xp.where(inside, weight, np.float32(1)).astype(np.float32)
 
 
+def edge_mask(xp: Any, magnitude: Any, inside: Any, voxel_mm: tuple[float, ...], share: float) -> Any:
+    """0 on the strongest gradient components, 1 elsewhere.
+
+    Parameters
+    ----------
+    magnitude : (x, y, z) float32 [arbitrary]
+    inside : (x, y, z) bool
+    share : of the three components of all voxels inside that become 0.
+
+    Returns
+    -------
+    (3, x, y, z) bool
+    """
+    slope = abs(Gradient(voxel_mm)(xp, xp.where(inside & xp.isfinite(magnitude), magnitude, np.float32(0))))
+    if share == 0:
+        return slope >= 0
+    within = slope[:, inside].reshape(-1)
+    rank = int((1 - share) * (within.size - 1))
+    return slope <= xp.partition(within, rank)[rank]
+
+
 def mean_magnitude(xp: Any, s0: Any, r2star: Any, te_s: tuple[float, ...]) -> Any:
     """Root mean square over the echoes of the fitted decay, s0²·mean(exp(-2 R2* TE)): the magnitude without its noise.
 

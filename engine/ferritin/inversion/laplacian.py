@@ -31,12 +31,18 @@ def without_harmonic(field: Any, mask: Any, scan: Any, stop: Stopping) -> tuple[
     xp = namespace(field)
     box = Box.around(mask, (4, 4, 4))
     inside = box.crop(mask)
+    inner = inner_voxels(xp, inside)
+    poisson = Poisson(xp, inner, scan.voxel_mm)
+    local = poisson.solve(poisson(box.crop(field) * inside), stop)
+    return box.place(local), box.place(inner)
+
+
+def inner_voxels(xp: Any, inside: Any) -> Any:
+    """Voxels of a mask, on a periodic box, whose six neighbours lie in it. Raises InputError when there is none."""
     inner = inside.copy()
     for axis in range(3):
         for step in (-1, 1):
             inner &= xp.roll(inside, step, axis=axis)
     if not inner.any():
         raise InputError("the mask has no voxel with six neighbours in the mask; give a larger mask")
-    poisson = Poisson(xp, inner, scan.voxel_mm)
-    local = poisson.solve(poisson(box.crop(field) * inside), stop)
-    return box.place(local), box.place(inner)
+    return inner

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ferritin.backend import namespace, rfftn
+from ferritin.backend import irfftn, namespace, rfftn
 from ferritin.errors import InputError, ParameterError
 from ferritin.ops.box import Box
 from ferritin.ops.dipole import Dipole
@@ -37,6 +37,13 @@ class Problem:
         self.field *= self.inside
         self.field /= np.float32(scan.hz_per_ppm)
         self.dipole = Dipole(self.xp, self.box.shape, scan)
+
+    def filter(self, spectrum: Any) -> None:
+        """Filter model and data alike: the field inside the mask, and the dipole kernel."""
+        filtered = self.spectrum()
+        filtered *= spectrum
+        self.field = irfftn(filtered, self.box.shape)
+        self.dipole.kernel *= spectrum
 
     def spectrum(self) -> Any:
         """Half spectrum of the field."""

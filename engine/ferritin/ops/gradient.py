@@ -65,6 +65,16 @@ class Gradient:
             total = total + line.reshape([-1 if a == axis else 1 for a in range(3)])
         return total
 
+    def spectra(self, xp: Any, shape: tuple[int, int, int]) -> tuple[list[Any], list[Any]]:
+        """Half spectra of the forward and of the backward differences along each axis, for broadcasting, complex64."""
+        forward, backward = [], []
+        for axis, (n, step) in enumerate(zip(shape, self.step)):
+            index = xp.arange(n // 2 + 1 if axis == 2 else n, dtype=np.float32)
+            turn = xp.exp(np.complex64(2j * np.pi / n) * index).reshape([-1 if a == axis else 1 for a in range(3)])
+            forward.append((turn - 1) / step)
+            backward.append((1 - xp.conj(turn)) / step)
+        return forward, backward
+
     @property
     def norm2(self) -> float:
         """Tight bound on the squared norm, reached on even lengths: Σ 4/step²."""

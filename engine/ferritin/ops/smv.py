@@ -8,7 +8,6 @@ import numpy as np
 
 from ferritin.backend import namespace, ndimage, rfftn
 
-
 _ROUNDING = 1 + 1e-5
 """Radii and distances that differ by less are the same: voxel edges from an oblique affine are off by rounding."""
 

@@ -52,7 +52,8 @@ class Absolute:
 class Phase:
     """w²(1 − cos s(y − d))/s²: Gaussian noise in the complex signal; data that differ by 2π/s are the same.
 
-    scale: s, rad per unit of the field.
+    scale: s, rad per unit of the field. Newton's steps with the largest curvature in place of the local one, which may
+    be negative: each lowers the sum, and near the data they are Newton's.
     """
 
     scale: float
@@ -67,7 +68,7 @@ class Phase:
         for _ in range(self.steps):
             angle = (out - data) * s
             slope = weight * xp.sin(angle) / s + rho * (out - v)
-            out -= slope / (weight * xp.maximum(xp.cos(angle), 0) + rho)
+            out -= slope / (weight + rho)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class TotalVariation:
             spectrum *= inverse
             model = irfftn(spectrum * self.kernel, shape)
             new = irfftn(spectrum, shape)
-            change = _relative_change(xp, new, x) if stop.due else None
+            change = relative_change(xp, new, x) if stop.due else None
             x = new
             if stop.step(change):
                 return x, model
@@ -76,7 +76,7 @@ class TotalVariation:
 
             each(split_data, parts)
             pull[...] = 0
-            each(lambda s, x=x: _split_prior(xp, gradient, x, dual, radius, pull, s), parts, neighbours=True)
+            each(lambda s, x=x: split_prior(xp, gradient, x, dual, radius, pull, s), parts, neighbours=True)
 
     def _first(self, xp: Any, gradient: Gradient, start: Any) -> tuple[Any, Any, Any]:
         """Targets of K*x and of ∇ᵀ∇x, and x, before the first iteration."""
@@ -102,7 +102,7 @@ class TotalVariation:
         return self.fidelity.weighting(xp, self.weight / xp.maximum(misfit, 1) ** 2)
 
 
-def _split_prior(xp: Any, gradient: Gradient, x: Any, dual: Any, radius: Any, pull: Any, s: slice) -> None:
+def split_prior(xp: Any, gradient: Gradient, x: Any, dual: Any, radius: Any, pull: Any, s: slice) -> None:
     """On one slab: dual ← projection of q = ∇x + dual onto |·| ≤ radius; pull += ∇ᵀ(q − 2·dual)."""
     q = gradient.on_slab(xp, x, s)
     q += dual[:, s]
@@ -118,7 +118,7 @@ def _split_prior(xp: Any, gradient: Gradient, x: Any, dual: Any, radius: Any, pu
     gradient.add_adjoint_of_slab(xp, q, s, pull)
 
 
-def _relative_change(xp: Any, new: Any, old: Any) -> Any:
+def relative_change(xp: Any, new: Any, old: Any) -> Any:
     """‖new − old‖/‖new‖."""
     difference = new - old
     return xp.sqrt(dot(xp, difference, difference) / xp.maximum(dot(xp, new, new), 1e-30))
