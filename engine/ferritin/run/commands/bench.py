@@ -47,7 +47,7 @@ def command(
     if "devices" in given:
         given["devices"] = tuple(device_of(d) for d in given["devices"])
     if sweep is not None:
-        given["sweep"] = FULL.sweep if sweep else ()
+        given |= {"sweep": FULL.sweep} if sweep else {"sweep": (), "sweeps": {}}
     plan = changed(plan, given)
     for module in plan.imports:
         importlib.import_module(module)
