@@ -3,20 +3,30 @@
 from ferritin_kernels.closed import closed_form
 from ferritin_kernels.complexfit import ComplexDecay, complexfit
 from ferritin_kernels.dephasing import Gradient
+from ferritin_kernels.echoes import PhaseLine, phase_line, root_sum_of_squares
 from ferritin_kernels.monoexp import Decay, monoexp
 from ferritin_kernels.romeo import Unwrapped, phase, romeo, romeo_grow, romeo_quality, romeo_weights
+from ferritin_kernels.stencil import ball_mean, box_mean, divergence, gradient, laplacian
 
 __all__ = [
     "ComplexDecay",
     "Decay",
     "Gradient",
+    "PhaseLine",
     "Unwrapped",
+    "ball_mean",
+    "box_mean",
     "closed_form",
     "complexfit",
+    "divergence",
+    "gradient",
+    "laplacian",
     "monoexp",
     "phase",
+    "phase_line",
     "romeo",
     "romeo_grow",
     "romeo_quality",
     "romeo_weights",
+    "root_sum_of_squares",
 ]

@@ -2,6 +2,7 @@
 // Built once per instruction set (CMakeLists.txt); cpu.py loads the best that the machine has.
 #include "closed.cuh"
 #include "complexfit.cuh"
+#include "echoes.cuh"
 #include "grow.hpp"
 #include "monoexp.cuh"
 #include "parallel.hpp"
@@ -80,6 +81,25 @@ void ferritin_romeo_temporal(const RomeoTemporalArgs* in, int threads) {
         float& p = in->phase[e * in->n_voxel + i];
         p = in->mask[i] ? p : 0.f;
       }
+  });
+}
+
+void ferritin_stencil(const StencilArgs* in, int threads) {
+  switch (in->stencil) {
+    case STENCIL_GRADIENT: return stencil_rows<STENCIL_GRADIENT>(*in, threads);
+    case STENCIL_DIVERGENCE: return stencil_rows<STENCIL_DIVERGENCE>(*in, threads);
+    case STENCIL_LAPLACIAN: return stencil_rows<STENCIL_LAPLACIAN>(*in, threads);
+  }
+}
+
+void ferritin_mean(const MeanArgs* in, int threads) { mean_rows(*in, threads); }
+
+void ferritin_echoes(const EchoesArgs* in, int threads) {
+  for_stretches(in->n_voxel, threads, [&](long long i, long long last) {
+    for (; i + W <= last; i += W)
+      in->unwrapped ? sum_echoes<W, true>(*in, i, in->n_echo) : sum_echoes<W, false>(*in, i, in->n_echo);
+    for (; i < last; ++i)
+      in->unwrapped ? sum_echoes<1, true>(*in, i, in->n_echo) : sum_echoes<1, false>(*in, i, in->n_echo);
   });
 }
 

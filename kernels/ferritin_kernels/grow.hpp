@@ -34,6 +34,7 @@ class Buckets {
     stack_[lowest_].pop_back();
     return true;
   }
+  int lowest() const { return lowest_; }  // after pop: the cost of the edge that was taken
 
  private:
   std::vector<Edge> stack_[256];

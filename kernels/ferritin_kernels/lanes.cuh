@@ -60,7 +60,7 @@ FERRITIN_DEVICE float minimum(float a, float b) { return a < b ? a : b; }
 FERRITIN_DEVICE float maximum(float a, float b) { return a > b ? a : b; }
 FERRITIN_DEVICE float clamp(float x, float lo, float hi) { return minimum(maximum(x, lo), hi); }
 FERRITIN_DEVICE float absolute(float x) { return bits_to_float(float_to_bits(x) & 0x7fffffffu); }
-FERRITIN_DEVICE bool is_finite(float x) { return (float_to_bits(x) & 0x7f800000u) != 0x7f800000u; }
+FERRITIN_DEVICE bool is_finite(float x) { return x - x == 0.f; }
 
 // sqrt of the hardware, rounded to nearest on both sides.
 FERRITIN_DEVICE float square_root(float x) {

@@ -38,16 +38,16 @@ FERRITIN_DEVICE float romeo_square(const float* magnitude, long long i) {
 // inner: there is a voxel on either side of the edge, so that the linearity of the phase can be judged.
 template <int MAGNITUDE>
 FERRITIN_DEVICE float romeo_weight(const RomeoWeightsArgs& in, long long i, long long stride, bool inner) {
-  const long long j = i + stride, h = inner ? i - stride : i, k = inner ? j + stride : j;
-  const float a = in.phase[i], b = in.phase[j];
+  const long long reach = inner ? stride : 0, j = i + stride, h = i - reach, k = j + reach;
+  const float a = in.phase[i], b = in.phase[j], c = in.phase[h], d = in.phase[k];
   const float difference = wrapped(b - a);
   const float coherence = 1.f - absolute(difference) * (2.f * PER_TURN);
   const float gradient =
       maximum(0.f, 1.f - absolute(difference - in.ratio * wrapped(in.second[j] - in.second[i])));
-  const float before = maximum(0.f, 1.f - 0.5f * absolute(wrapped(in.phase[h] - 2.f * a + b)));
-  const float after = maximum(0.f, 1.f - 0.5f * absolute(wrapped(a - 2.f * b + in.phase[k])));
-  const float product = before * after;
-  const float linearity = inner ? (is_finite(in.phase[h] + in.phase[k]) ? product : 0.5f) : 0.9f;
+  const float before = maximum(0.f, 1.f - 0.5f * absolute(wrapped(c - 2.f * a + b)));
+  const float after = maximum(0.f, 1.f - 0.5f * absolute(wrapped(a - 2.f * b + d)));
+  const float product = before * after, known = is_finite(c + d) ? product : 0.5f;
+  const float linearity = inner ? known : 0.9f;
   float w = (0.1f + 0.9f * coherence) * (0.1f + 0.9f * gradient) * (0.1f + 0.9f * linearity);
   if constexpr (MAGNITUDE != ROMEO_NO_MAGNITUDE) {
     const float p = romeo_square<MAGNITUDE>(in.magnitude, i), q = romeo_square<MAGNITUDE>(in.magnitude, j);
@@ -59,7 +59,8 @@ FERRITIN_DEVICE float romeo_weight(const RomeoWeightsArgs& in, long long i, long
     w *= half > 0.f ? (0.1f + 0.9f * dim) * (0.1f + 0.9f * glare) : 1.f;
     w = is_finite(p + q) ? w : 0.f;
   }
-  return is_finite(a + b) ? (is_finite(gradient) ? w : 0.f) : 0.f;
+  w = is_finite(gradient) ? w : 0.f;
+  return is_finite(a + b) ? w : 0.f;
 }
 
 // Cost 1 (best) to 255 of the edge, 0 for no edge.

@@ -29,6 +29,12 @@ BUDGET = {
     ("closed", "closed", (("FERRITIN_ECHOES", 6), ("FERRITIN_FORM", 2))): 40,
     ("romeo", "romeo_weights", (("FERRITIN_MAGNITUDE", 2),)): 48,
     ("phase", "phase", ()): 24,
+    ("stencil", "stencil", (("FERRITIN_STENCIL", 0),)): 40,
+    ("stencil", "stencil", (("FERRITIN_STENCIL", 1),)): 40,
+    ("stencil", "stencil", (("FERRITIN_STENCIL", 2),)): 40,
+    ("mean", "mean", ()): 40,
+    ("echoes", "echoes", (("FERRITIN_ECHOES", 6), ("FERRITIN_LINE", 0))): 40,
+    ("echoes", "echoes", (("FERRITIN_ECHOES", 6), ("FERRITIN_LINE", 1))): 40,
 }
 
 
@@ -163,3 +169,43 @@ def test_phase_entry_is_sane_and_agrees(on_host_cuda, n):
     np.testing.assert_allclose(entry, ferritin_kernels.phase(echoes), atol=1e-6)
     finite = np.isfinite(echoes)
     np.testing.assert_allclose(entry[finite], np.angle(echoes[finite]), atol=2e-6)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 4), (1, 1, 1), (5, 3, 7)])
+@pytest.mark.parametrize("periodic", [True, False])
+@pytest.mark.parametrize("backward", [True, False])
+def test_stencil_entries_are_sane_and_agree(on_host_cuda, shape, periodic, backward):
+    options = {"step": (1.0, 2.0, 0.5), "periodic": periodic}
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    x[..., -1:] = np.nan
+    with on_host_cuda:
+        gradient = ferritin_kernels.gradient(x, backward=backward, **options)
+        divergence = ferritin_kernels.divergence(gradient, backward=backward, **options)
+        laplacian = ferritin_kernels.laplacian(x, **options)
+    expected = ferritin_kernels.gradient(x, backward=backward, **options)
+    np.testing.assert_allclose(gradient, expected, atol=1e-6)
+    expected = ferritin_kernels.divergence(expected, backward=backward, **options)
+    np.testing.assert_allclose(divergence, expected, atol=1e-5)
+    np.testing.assert_allclose(laplacian, ferritin_kernels.laplacian(x, **options), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 4), (1, 1, 1), (5, 3, 7)])
+def test_mean_entry_is_sane_and_agrees(on_host_cuda, shape):
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    with on_host_cuda:
+        ball, box = ferritin_kernels.ball_mean(x, 2.5, (1, 1.2, 0.6)), ferritin_kernels.box_mean(x, (1, 0, 9))
+    np.testing.assert_allclose(ball, ferritin_kernels.ball_mean(x, 2.5, (1, 1.2, 0.6)), atol=1e-6)
+    np.testing.assert_allclose(box, ferritin_kernels.box_mean(x, (1, 0, 9)), atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [0, 1, 37])
+def test_echoes_entries_are_sane_and_agree(on_host_cuda, n):
+    echoes, te = odd_echoes(n)
+    with np.errstate(invalid="ignore"):
+        unwrapped = np.unwrap(np.angle(echoes), axis=0).astype(np.float32)
+    with on_host_cuda:
+        total = ferritin_kernels.root_sum_of_squares(echoes)
+        line = ferritin_kernels.phase_line(echoes, unwrapped, te, offset=True)
+    np.testing.assert_allclose(total, ferritin_kernels.root_sum_of_squares(echoes), rtol=1e-6)
+    for entry, vector in zip(line, ferritin_kernels.phase_line(echoes, unwrapped, te, offset=True)):
+        np.testing.assert_allclose(entry, vector, rtol=1e-4, atol=1e-4)
