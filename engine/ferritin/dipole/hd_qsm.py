@@ -33,7 +33,7 @@ def hd_qsm(
     reference: Annotated[str, "mean|none"] = "mean",
     progress: Any = None,
 ) -> Susceptibility:
-    """Total variation with |w(D*chi − f)| first, then with ½w²(1 − e)²(D*chi − f)², e the first misfit over its maximum.
+    """Total variation with |w(D*chi − f)| first, then ½w²(1 − e)²(D*chi − f)², e the first misfit over its maximum.
 
     Parameters
     ----------
@@ -68,4 +68,6 @@ def hd_qsm(
     prior *= np.float32(DATA_STEP)
     squared = TotalVariation(problem.dipole.kernel, problem.field, weight, prior, step)
     chi, _ = squared.solve(xp, stop, chi)
-    return problem.finish(chi, stop.record(f"{first.done} iterations with absolute misfits before"), reference=reference)
+    return problem.finish(
+        chi, stop.record(f"{first.done} iterations with absolute misfits before"), reference=reference
+    )

@@ -47,7 +47,10 @@ def ilsqr(
     xp, dipole = problem.xp, problem.dipole
     gradient = Gradient(scan.voxel_mm)
     weight = _field_weight(problem, gradient)
-    first, second = Stopping(iterations, tolerance, every=5, progress=progress), Stopping(iterations, tolerance, every=5)
+    first, second = (
+        Stopping(iterations, tolerance, every=5, progress=progress),
+        Stopping(iterations, tolerance, every=5),
+    )
     chi = lsmr(xp, lambda x: weight * dipole(x), lambda f: dipole(weight * f), weight * problem.field, first)
     chi *= problem.inside
     flat = _flatness(problem, gradient, _fast(problem))

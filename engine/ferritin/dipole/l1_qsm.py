@@ -1,4 +1,4 @@
-"""L1-QSM: the misfit of the complex signal counts by its size, not its square; outliers of the phase lose their pull."""
+"""L1-QSM: the misfit of the complex signal counts by its size, not its square; outliers lose their pull."""
 
 from __future__ import annotations
 

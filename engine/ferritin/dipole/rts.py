@@ -57,7 +57,5 @@ def rts(
     held = (abs(dipole.kernel) > np.float32(threshold)).astype(np.float32)
     held *= np.float32(1e4)
     stop = Stopping(iterations, tolerance, every=5, progress=progress)
-    chi = kspace_variation(
-        xp, held, rfftn(first), problem.box.shape, radius, 1.0, relative_step(scan.voxel_mm), stop
-    )
+    chi = kspace_variation(xp, held, rfftn(first), problem.box.shape, radius, 1.0, relative_step(scan.voxel_mm), stop)
     return problem.finish(chi, stop.record(f"{first_iterations} iterations of LSMR before"), reference=reference)

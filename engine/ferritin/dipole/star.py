@@ -53,9 +53,7 @@ def star(
     prior = xp.full(problem.box.shape, np.float32(lambda_ * strong_factor))
 
     def level(lambda_map: Any, rule: Stopping) -> Any:
-        solver = TotalVariation(
-            problem.dipole.kernel, problem.field, weight, lambda_map, relative_step(scan.voxel_mm)
-        )
+        solver = TotalVariation(problem.dipole.kernel, problem.field, weight, lambda_map, relative_step(scan.voxel_mm))
         return solver.solve(xp, rule)[0]
 
     strong = level(prior, Stopping(first_iterations, tolerance, every=5))

@@ -18,4 +18,4 @@ def dot(xp: Any, a: Any, b: Any) -> Any:
 
 def ratio(a: Any, b: Any) -> Any:
     """a/b as float32, fit to multiply float32 volumes; b of 0 gives 0."""
-    return (a / (b + (b == 0))).astype(np.float32)
+    return (a * (b != 0) / (b + (b == 0))).astype(np.float32)
