@@ -23,7 +23,7 @@ _FUNCTIONS = {
     "reconstruct": "ferritin.run.pipeline",
     "simulate": "ferritin.phantom",
 }
-_PACKAGES = ("background", "coils", "dipole", "field", "kspace", "mask", "metrics", "phantom", "relax")
+_PACKAGES = ("background", "coils", "dipole", "field", "kspace", "mask", "metrics", "phantom", "relax", "sources")
 
 __all__ = ["__version__", *_FUNCTIONS, *_PACKAGES]
 

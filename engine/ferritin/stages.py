@@ -96,6 +96,22 @@ class Relaxation(NamedTuple):
     record: Record = Record()
 
 
+class ReversibleRelaxation(NamedTuple):
+    """Result of the stage `r2prime`."""
+
+    r2prime: Any
+    r2prime_se: Any
+    record: Record = Record()
+
+
+class Sources(NamedTuple):
+    """Result of the stage `sources`."""
+
+    chi_positive: Any
+    chi_negative: Any
+    record: Record = Record()
+
+
 @dataclass(frozen=True)
 class Artifact:
     """One quantity on its way through the stages.
@@ -130,6 +146,10 @@ ARTIFACTS: Mapping[str, Artifact] = {
         Artifact("r2star", "1/s", _XYZ, "float32", "effective transverse relaxation rate", "R2starmap"),
         Artifact("r2star_se", "1/s", _XYZ, "float32", "standard error of R2*", "desc-se_R2starmap"),
         Artifact("s0", "arbitrary", _XYZ, "float32", "magnitude extrapolated to TE = 0", "S0map"),
+        Artifact("r2", "1/s", _XYZ, "float32", "transverse relaxation rate", "R2map"),
+        Artifact("r2_se", "1/s", _XYZ, "float32", "standard error of R2", "desc-se_R2map"),
+        Artifact("r2prime", "1/s", _XYZ, "float32", "reversible relaxation rate, R2* - R2", "R2primemap"),
+        Artifact("r2prime_se", "1/s", _XYZ, "float32", "standard error of R2'", "desc-se_R2primemap"),
         Artifact("unwrapped_phase", "rad", ("echo", *_XYZ), "float32", "phase without 2 pi jumps"),
         Artifact("total_field", "Hz", _XYZ, "float32", "offset from the transmitter frequency", "desc-total_fieldmap"),
         Artifact("field_noise", "Hz", _XYZ, "float32", "standard deviation of total_field", "desc-noise_fieldmap"),
@@ -137,6 +157,12 @@ ARTIFACTS: Mapping[str, Artifact] = {
         Artifact("field_mask", "", _XYZ, "bool", "where the total field can be trusted", "desc-field_mask"),
         Artifact("local_mask", "", _XYZ, "bool", "where the local field is valid", "desc-local_mask"),
         Artifact("chi", "ppm", _XYZ, "float32", "volume susceptibility (SI), relative to a stated reference", "Chimap"),
+        Artifact(
+            "chi_positive", "ppm", _XYZ, "float32", "paramagnetic sources (iron), >= 0", "desc-paramagnetic_Chimap"
+        ),
+        Artifact(
+            "chi_negative", "ppm", _XYZ, "float32", "diamagnetic sources (myelin), <= 0", "desc-diamagnetic_Chimap"
+        ),
     )
 }
 
@@ -184,6 +210,7 @@ STAGES: Mapping[str, Stage] = {
             "decay of the magnitude over the echoes",
             min_echoes=2,
         ),
+        Stage("r2prime", "relax", ("r2prime", "r2prime_se"), "difference", "what the field's inhomogeneity adds to R2"),
         Stage("unwrap", "field", ("unwrapped_phase",), "least_squares", "phase without 2 pi jumps"),
         Stage(
             "field",
@@ -211,6 +238,14 @@ STAGES: Mapping[str, Stage] = {
             gives={"mask": "local_mask"},
         ),
         Stage("dipole", "dipole", ("chi",), "tv", "susceptibility from the local field", takes={"mask": "local_mask"}),
+        Stage(
+            "sources",
+            "sources",
+            ("chi_positive", "chi_negative"),
+            "r2star",
+            "paramagnetic and diamagnetic sources apart",
+            takes={"mask": "local_mask"},
+        ),
     )
 }
 
