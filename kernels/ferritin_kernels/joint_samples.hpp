@@ -12,7 +12,7 @@ inline float wrapped(float x) { return x - TURN * std::nearbyint(x * (1 / TURN))
 
 // Phase sd [rad] of a noiseless voxel over which the field varies by x cycles until the echo: what partial volume and
 // ringing leave at x = 0, a part that grows with the gradient, and the breakdown when the voxel dephases. Measured on
-// simulated heads (bench/accuracy/field_phase_error.py): 0.03 at 0, 0.12 at 0.3, 0.35 at 0.5, random from 1 on.
+// simulated heads: 0.03 at 0, 0.12 at 0.3, 0.35 at 0.5, random from 1 on.
 inline float model_sd(float x) {
   const float y = std::min(x, 2.f);
   return 0.03f + 0.3f * y + 2.5f * y * y * y * y;

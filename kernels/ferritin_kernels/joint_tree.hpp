@@ -158,7 +158,7 @@ class Linear {
   // Phase left over by the start, unwrapped in time from the group's first echo; its regression on the echo time.
   void regress(long long v, int g, float start, const float* weight, float* rest, float& spread, float& moment) const {
     const float* phase = samples_.phases(static_cast<int>(v));
-    float w = 0, mean_t = 0, mean_r = 0, within = 0, slope = 0, base = 0, base_t = 0;
+    float w = 0, mean_t = 0, mean_r = 0, slope = 0, base = 0, base_t = 0;
     for (int e = 0, seen = 0; e < in_.n_echo; ++e) {
       if (in_.group[e] != g) continue;
       const float r = phase[e] - TURN * in_.te[e] * start;
@@ -171,7 +171,6 @@ class Linear {
       moment += weight[e] * (1 - share) * dt * dr;
       mean_t += share * dt;
       mean_r += share * dr;
-      within += weight[e] * (rest[e] - base) * (in_.te[e] - base_t);
       slope = slope_through_base(weight, rest, g, e, base, base_t);
     }
   }
