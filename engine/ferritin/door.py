@@ -15,12 +15,15 @@ from typing import Any
 import numpy as np
 
 from ferritin.backend import namespace
-from ferritin.errors import InputError
+from ferritin.errors import DeviceError, InputError
 from ferritin.stages import ARTIFACTS, check
 
 
-def through_the_door(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a method: its artifacts are converted and checked, its products leave as the library that came."""
+def through_the_door(function: Callable[..., Any], host: bool = False) -> Callable[..., Any]:
+    """Wrap a method: its artifacts are converted and checked, its products leave as the library that came.
+
+    host: the method works on host arrays alone; arrays of a device are refused, since a copy has to be asked for.
+    """
     signature = inspect.signature(function)
     names = [n for n, p in signature.parameters.items() if n in ARTIFACTS and p.kind is not p.KEYWORD_ONLY]
 
@@ -32,7 +35,13 @@ def through_the_door(function: Callable[..., Any]) -> Callable[..., Any]:
             value = bound.arguments.get(name)
             if ARTIFACTS[name].axes and hasattr(value, "__dlpack__") and hasattr(value, "shape"):
                 came_from_torch |= _is_torch(value)
-                bound.arguments[name] = check(name, _as_the_map_says(name, value), bound.arguments.get("scan"))
+                value = _as_the_map_says(name, value)
+                if host and namespace(value) is not np:
+                    raise DeviceError(
+                        f"{name} is on a device ({type(value).__module__}), and {function.__name__} works on host "
+                        f"arrays; pass {name}.get(), or let recon move it"
+                    )
+                bound.arguments[name] = check(name, value, bound.arguments.get("scan"))
         result = function(*bound.args, **bound.kwargs)
         return _to_torch(result) if came_from_torch else result
 

@@ -95,7 +95,7 @@ def method(stage: str, *, source: str, name: str | None = None, host: bool = Fal
     """
 
     def register(function: Callable) -> Callable:
-        function = through_the_door(function)
+        function = through_the_door(function, host)
         entry = _describe(stage, name or function.__name__.rstrip("_"), function, source, host)
         _methods[stage, entry.name] = entry
         return function

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from ferritin.door import through_the_door
-from ferritin.errors import InputError, ShapeError
+from ferritin.errors import DeviceError, InputError, ShapeError
 from ferritin.scan import Scan
 from ferritin.stages import Record
+from strict import xp as strict
 
 SCAN = Scan((0.004, 0.012), 7.0, np.eye(4), (3, 4, 5))
 
@@ -51,6 +52,13 @@ def test_wrong_shapes_and_complex_fields_are_refused():
         seen(field(), np.ones((2, 4, 5), bool), SCAN)
     with pytest.raises(InputError, match="complex"):
         seen(field(np.complex64), np.ones((3, 4, 5), bool), SCAN)
+
+
+def test_a_method_of_the_host_refuses_device_arrays():
+    method = through_the_door(lambda local_field, scan: Result(local_field), host=True)
+    assert method(field(), SCAN).chi.shape == (3, 4, 5)
+    with pytest.raises(DeviceError, match=r"local_field is on a device \(strict\).*pass local_field.get\(\)"):
+        method(strict.asarray(field()), SCAN)
 
 
 def test_torch_comes_in_and_goes_out_without_a_copy():
