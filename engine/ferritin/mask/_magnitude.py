@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ferritin.backend import namespace
+from ferritin.ops.smooth import CoarseGaussian
 
 
 def rms_magnitude(echoes: Any) -> Any:
@@ -37,3 +38,38 @@ def background_sd(magnitude: Any) -> float:
         if dark <= 0.1 * high:
             return dark / math.sqrt(2)
     return 0.0
+
+
+def local_signal(
+    magnitude: Any,
+    voxel_mm: tuple[float, ...],
+    sd: float,
+    *,
+    threshold: float = 0.4,
+    neighbourhood_mm: float = 20.0,
+    snr: float = 3.0,
+) -> tuple[Any, Any]:
+    """Where there is signal, and the mean of the signal around: what the receive profile makes of it.
+
+    Parameters
+    ----------
+    magnitude : (x, y, z) float32
+    sd : noise sd of one real component, as magnitude
+    threshold : share of the local mean that counts as signal
+    neighbourhood_mm : standard deviation of the Gaussian of the local mean [mm]
+    snr : least signal, in noise standard deviations
+
+    Returns
+    -------
+    bright : (x, y, z) bool
+    local : (x, y, z) float32, as magnitude
+    """
+    xp = namespace(magnitude)
+    floor = np.float32(snr * sd)
+    smooth = CoarseGaussian(xp, magnitude.shape, voxel_mm, neighbourhood_mm)
+    bright = magnitude > max(np.float32(5 * sd), floor)
+    for _ in range(2):  # the first local mean still holds noise beside the head
+        share = xp.maximum(smooth(bright.astype(np.float32)), np.float32(0.02))
+        local = smooth(magnitude * bright) / share
+        bright = magnitude > xp.maximum(np.float32(threshold) * local, floor)
+    return bright, local

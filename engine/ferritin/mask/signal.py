@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import numpy as np
-
-from ferritin.backend import namespace
 from ferritin.errors import InputError
-from ferritin.mask._magnitude import background_sd, rms_magnitude
+from ferritin.mask._magnitude import background_sd, local_signal, rms_magnitude
 from ferritin.mask._shape import close, fill_holes, opened
-from ferritin.ops.smooth import CoarseGaussian
 from ferritin.registry import method
 from ferritin.stages import Mask, Record
 
@@ -57,18 +53,13 @@ def signal(
     InputError
         No voxel has signal.
     """
-    xp = namespace(echoes)
     magnitude = rms_magnitude(echoes)
     sd = background_sd(magnitude) if noise_sd is None else float(noise_sd)
-    floor = np.float32(snr * sd)
-    smooth = CoarseGaussian(xp, magnitude.shape, scan.voxel_mm, neighbourhood_mm)
-    bright = magnitude > max(np.float32(5 * sd), floor)
-    for _ in range(2):  # the first local mean still holds noise beside the head
-        share = xp.maximum(smooth(bright.astype(np.float32)), np.float32(0.02))
-        local = smooth(magnitude * bright) / share
-        bright = magnitude > xp.maximum(np.float32(threshold) * local, floor)
+    bright, _ = local_signal(
+        magnitude, scan.voxel_mm, sd, threshold=threshold, neighbourhood_mm=neighbourhood_mm, snr=snr
+    )
     if not bool(bright.any()):
-        raise InputError(f"no voxel is above {float(floor):.3g}, {snr:g} noise sd; give a mask with --mask")
+        raise InputError(f"no voxel is above {snr * sd:.3g}, {snr:g} noise sd; give a mask with --mask")
     brain = opened(bright, scan.voxel_mm, opening_mm)
     mask = fill_holes(close(brain, scan.voxel_mm, closing_mm))
     return Mask(mask, Record())
