@@ -20,6 +20,7 @@ struct RomeoWeightsArgs {
   int ny;
   int nz;
   int complex_magnitude;
+  int linear;  // judge the linearity of the phase
   float ratio;
   float bright;
 };
@@ -47,7 +48,7 @@ FERRITIN_DEVICE float romeo_weight(const RomeoWeightsArgs& in, long long i, long
   const float before = maximum(0.f, 1.f - 0.5f * absolute(wrapped(c - 2.f * a + b)));
   const float after = maximum(0.f, 1.f - 0.5f * absolute(wrapped(a - 2.f * b + d)));
   const float product = before * after, known = is_finite(c + d) ? product : 0.5f;
-  const float linearity = inner ? known : 0.9f;
+  const float linearity = in.linear ? (inner ? known : 0.9f) : 1.f;
   float w = (0.1f + 0.9f * coherence) * (0.1f + 0.9f * gradient) * (0.1f + 0.9f * linearity);
   if constexpr (MAGNITUDE != ROMEO_NO_MAGNITUDE) {
     const float p = romeo_square<MAGNITUDE>(in.magnitude, i), q = romeo_square<MAGNITUDE>(in.magnitude, j);

@@ -21,6 +21,7 @@ def weights(
     te_ratio: float = 1.0,
     magnitude: np.ndarray | None = None,
     bright: float = 0.0,
+    linear: bool = True,
 ) -> np.ndarray:
     """Weight in [0, 1] of the edge from each voxel to its next along each axis, (3, x, y, z); NaN for no edge."""
     out = np.full((3, *phase.shape), np.nan)
@@ -33,7 +34,8 @@ def weights(
             if second is not None:
                 other = wrapped(take(second, last) - take(second, first))
                 factors.append(np.maximum(0, 1 - np.abs(wrapped(b - a) - te_ratio * other)))
-            factors.append(_linearity(np.moveaxis(phase, axis, 0)))
+            if linear:
+                factors.append(_linearity(np.moveaxis(phase, axis, 0)))
             if magnitude is not None:
                 p, q = take(magnitude, first), take(magnitude, last)
                 factors += _magnitude_factors(np.minimum(p, q), np.maximum(p, q), bright)
