@@ -1,4 +1,4 @@
-"""The tissue with signal around the head's centre: local threshold, opening, largest piece, closed and filled."""
+"""All tissue with signal: local threshold, opening, large pieces, closed and filled."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ def signal(
     opening_mm: Annotated[float, "mm"] = 4.0,
     closing_mm: Annotated[float, "mm"] = 4.0,
     snr: Annotated[float, "1"] = 3.0,
+    pieces: Annotated[float, "1"] = 0.25,
 ) -> Mask:
-    """Mask the brain by its signal.
+    """Mask tissue by its signal.
 
     The root mean square of the echoes is compared with its own mean over the neighbourhood, so the receive profile does
-    not matter. Opening cuts the bridges to the scalp that the dark skull leaves; the largest piece is kept, closed
-    over sulci, and its holes (voids, veins, haemorrhage) are filled.
+    not matter. Opening cuts the bridges to the scalp that the dark skull leaves; large pieces are kept, closed over
+    sulci, and its holes (voids, veins, haemorrhage) are filled.
 
     Parameters
     ----------
@@ -43,6 +44,8 @@ def signal(
         Radii of the balls.
     snr : float [1]
         Least signal, in noise standard deviations.
+    pieces : float [1]
+        Share of the largest piece's size that another piece needs to stay: phantoms and organs in several parts.
 
     Returns
     -------
@@ -60,6 +63,6 @@ def signal(
     )
     if not bool(bright.any()):
         raise InputError(f"no voxel is above {snr * sd:.3g}, {snr:g} noise sd; give a mask with --mask")
-    brain = opened(bright, scan.voxel_mm, opening_mm)
-    mask = fill_holes(close(brain, scan.voxel_mm, closing_mm))
+    tissue = opened(bright, opening_mm, scan.voxel_mm, pieces)
+    mask = fill_holes(close(tissue, closing_mm, scan.voxel_mm))
     return Mask(mask, Record())

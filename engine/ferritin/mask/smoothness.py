@@ -8,7 +8,8 @@ import numpy as np
 
 from ferritin.backend import namespace, ndimage
 from ferritin.errors import InputError
-from ferritin.mask._shape import distance_inside, largest_piece
+from ferritin.mask._shape import largest_piece
+from ferritin.ops.smv import depth_mm as depth_of
 from ferritin.registry import method
 from ferritin.stages import Mask, Record
 
@@ -54,7 +55,7 @@ def smoothness(
     limit = np.float32(limit_ppm * scan.hz_per_ppm)
     rough = _second_difference(xp, total_field, mask, limit)
     for passes in range(_PASSES):  # noqa: B007
-        bad = rough & (distance_inside(mask, scan.voxel_mm) < depth_mm)
+        bad = rough & (depth_of(mask, scan.voxel_mm, walls=False) < depth_mm)
         count = int(bad.sum())
         mask = largest_piece(ndimage(mask).binary_opening(mask & ~bad))
         rough = _second_difference(xp, total_field, mask, limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -27,15 +28,19 @@ def ball_spectrum(xp: Any, shape: tuple[int, int, int], voxel_mm: tuple[float, .
     return rfftn(ball).real.copy()
 
 
-def depth_mm(mask: Any, voxel_mm: tuple[float, ...]) -> Any:
-    """Distance [mm] of each voxel to the nearest voxel centre outside the mask; outside the volume counts as outside.
+def depth_mm(mask: Any, voxel_mm: tuple[float, ...], *, walls: bool = True) -> Any:
+    """Distance [mm] of each voxel to the nearest voxel centre outside the mask, (x, y, z) float32; see `fits`.
 
-    (x, y, z) float32; see `fits`.
+    walls: what lies beyond the volume counts as outside. Without, a mask that fills the volume is infinitely deep.
     """
     xp = namespace(mask)
+    if not walls:
+        if bool(mask.all()):
+            return xp.full(mask.shape, np.float32(math.inf))
+        return ndimage(mask).distance_transform_edt(mask, sampling=list(voxel_mm)).astype(np.float32)
     padded = xp.zeros(tuple(n + 2 for n in mask.shape), dtype=bool)
     padded[1:-1, 1:-1, 1:-1] = mask
-    depth = ndimage(mask).distance_transform_edt(padded, sampling=voxel_mm)
+    depth = ndimage(mask).distance_transform_edt(padded, sampling=list(voxel_mm))
     return depth[1:-1, 1:-1, 1:-1].astype(np.float32)
 
 
@@ -44,6 +49,6 @@ def fits(depth: Any, radius_mm: float) -> Any:
     return depth > np.float32(radius_mm * _ROUNDING)
 
 
-def erode(mask: Any, radius_mm: float, voxel_mm: tuple[float, ...]) -> Any:
-    """The mask where a ball of the radius fits, bool."""
-    return fits(depth_mm(mask, voxel_mm), radius_mm)
+def erode(mask: Any, radius_mm: float, voxel_mm: tuple[float, ...], *, walls: bool = True) -> Any:
+    """The mask where a ball of the radius fits, bool; see `depth_mm` for the walls."""
+    return fits(depth_mm(mask, voxel_mm, walls=walls), radius_mm)

@@ -45,3 +45,16 @@ def test_no_signal_is_an_error():
     scan = Scan(te_s=(0.004, 0.008), b0_t=7.0, affine=np.eye(4), shape=(10, 10, 10))
     with pytest.raises(InputError, match="give a mask with --mask"):
         signal(echoes, scan)
+
+
+def test_every_large_piece_is_kept_and_small_ones_are_not():
+    rng = np.random.default_rng(2)
+    echoes = rng.normal(size=(1, 40, 40, 40)) + 1j * rng.normal(size=(1, 40, 40, 40))
+    parts = np.zeros((40, 40, 40), bool)
+    parts[3:18, 5:35, 5:35] = parts[22:30, 5:35, 5:35] = True
+    echoes[0, parts] += 40
+    echoes[0, 34:38, 10:16, 10:16] += 40
+    scan = Scan((0.004,), 3.0, np.diag([3.0, 3, 3, 1]), (40, 40, 40))
+    mask = signal(echoes.astype(np.complex64), scan, 1.0).mask
+    assert mask[parts].mean() > 0.98
+    assert not mask[34:38].any()
