@@ -13,8 +13,8 @@ from ferritin.stages import Record
 class StageInfo:
     """One finished stage.
 
-    seconds and fft_count are of the method alone, files excluded; peak_bytes is the process's peak resident memory
-    while it ran; reused is True when the result came from an earlier run in the same folder.
+    seconds, cpu_seconds (of all its threads) and fft_count are of the method alone, files excluded; peak_bytes is the
+    process's peak resident memory while it ran; reused is True when the result came from an earlier run in the folder.
     """
 
     stage: str
@@ -27,6 +27,7 @@ class StageInfo:
     record: Record = field(default_factory=Record)
     reused: bool = False
     key: str = ""
+    cpu_seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready, the record's fields beside the others."""

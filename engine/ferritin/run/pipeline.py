@@ -163,7 +163,7 @@ class _Run:
         keywords = dict(step.keywords) | ({"progress": advance} if step.method.takes_progress else {})
         key = stage_key(step, self.keys, _version())
         backend.reset_peak_memory()
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         try:
             with backend.count_ffts() as ffts, backend.on_device(device):
                 result = step.method(*inputs, scan=self.scan, **optional, **keywords)
@@ -180,6 +180,7 @@ class _Run:
             ffts.count,
             result.record,
             key=key,
+            cpu_seconds=time.process_time() - cpu,
         )
         return info, {
             step.product(name): self._checked(step.product(name), getattr(result, name))

@@ -68,6 +68,7 @@ def make_plan(
     A stage is taken when its main product is needed and not available; its method then needs what it consumes.
     """
     steps = {s: Step(s, *choose(settings, s, n_echoes)) for s in STAGES if STAGES[s].produces[0] not in available}
+    steps = _in_order(steps)
     reasons = _impossible(steps, n_echoes)
     missing = {t: reasons[maker(t)] for t in targets if maker(t) in reasons and t not in available}
     needed = {_main(t) for t in targets if t not in missing}
@@ -78,6 +79,23 @@ def make_plan(
             taken.append(step)
             needed |= {_main(step.source(name)) for name in step.method.consumes}
     return Plan(tuple(reversed(taken)), missing)
+
+
+def _in_order(steps: Mapping[str, Step]) -> dict[str, Step]:
+    """The map's order, but a stage comes after those that make what its method consumes: R2* from complex echoes needs
+    the unwrapped phase, R2* from magnitudes does not."""
+    out: dict[str, Step] = {}
+
+    def place(name: str | None, above: tuple[str, ...] = ()) -> None:
+        if name not in steps or name in out or name in above:
+            return
+        for read in steps[name].method.consumes:
+            place(maker(steps[name].source(read)), (*above, name))
+        out[name] = steps[name]
+
+    for name in steps:
+        place(name)
+    return out
 
 
 def _main(artifact: str) -> str:

@@ -22,6 +22,14 @@ def test_until_runs_only_what_is_needed():
     assert "dipole" not in stages(targets_until("total_field"), {"echoes"})
 
 
+def test_a_stage_follows_what_its_method_reads():
+    """R2* from magnitudes comes early; from complex echoes it needs the phase without wraps, so it comes later."""
+    settings = {"r2star": {"method": "complex"}}
+    found = [step.stage for step in make_plan(("r2star", "chi"), {"echoes", "mask"}, 4, settings).steps]
+    assert found.index("unwrap") < found.index("r2star")
+    assert [s.stage for s in make_plan(("r2star",), {"echoes", "mask"}, 4, settings).steps] == ["unwrap", "r2star"]
+
+
 def test_what_is_given_is_not_made_again():
     assert stages(("chi",), {"local_field", "mask"}) == ["dipole"]
     assert stages(("chi",), {"total_field", "mask"}) == ["refine", "background", "dipole"]
