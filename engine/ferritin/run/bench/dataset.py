@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -129,11 +130,36 @@ def make_dataset(folder: Path, protocol: Protocol, seed: int = 1, **individual: 
     if not (folder / "complete.json").exists():
         scanner = Scanner(protocol, seed, **individual)
         _write_input(folder / "input", scanner, np.random.default_rng([seed, 2000]))
-        noise = _write_truth(folder, scanner, np.random.default_rng([seed, 3000]))
-        _write_decay(folder, Dataset(folder))
+        _write_truth(folder / "groundtruth", scanner)
+        magnitudes = (np.abs(scanner.echo(i)) for i in range(len(protocol.te_ms)))
+        noise = isolate(Dataset(folder), magnitudes, np.random.default_rng([seed, 3000]))
         said = {"protocol": protocol.as_dict(), "seed": seed, "individual": individual, "noise_hz": noise}
         write_json(folder / "complete.json", said)
     return Dataset(folder)
+
+
+def isolate(data: Dataset, magnitudes: Iterable[np.ndarray], rng: np.random.Generator) -> float:
+    """Write what stages that stand alone are given; returns the field's median noise [Hz].
+
+    The true fields with the noise of the best estimate from echoes of these magnitudes, and R2* and S0 as the default
+    method fits them: what inversions take for their weights.
+    """
+    from ferritin.run.pipeline import reconstruct
+
+    place, mask = data.folder / "isolated", data.mask
+    place.mkdir(exist_ok=True)
+    information = sum((size * t) ** 2 for size, t in zip(magnitudes, data.params["TE"]))
+    sigma = data.params["noise_sd"] / (2 * math.pi * data.hz_per_ppm)
+    noise = np.where(mask, sigma / np.sqrt(np.maximum(information, 1e-12)), 0).astype(np.float32)
+    write_nifti(place / f"{FILES['field_noise']}.nii.gz", noise, data.affine)
+    white = rng.standard_normal(mask.shape, np.float32)
+    for name in ("total_field", "local_field"):
+        write_nifti(place / f"{FILES[name]}.nii.gz", data.truth(name) + noise * white, data.affine)
+    given = {name: data.given(name) for name in ("echoes", "mask", "noise_sd")}
+    maps = reconstruct(data.scan(**given), targets=("r2star", "s0"), device="cpu")
+    for name in ("r2star", "s0"):
+        write_nifti(place / f"{FILES[name]}.nii.gz", maps.artifacts[name], data.affine)
+    return float(np.median(noise[mask])) * data.hz_per_ppm
 
 
 def _write_input(folder: Path, scanner: Scanner, rng: np.random.Generator) -> None:
@@ -154,30 +180,8 @@ def _write_input(folder: Path, scanner: Scanner, rng: np.random.Generator) -> No
     write_json(folder / "params.json", params)
 
 
-def _write_truth(folder: Path, scanner: Scanner, rng: np.random.Generator) -> float:
-    """Ground truth, and the fields with the noise of the best estimate from the echoes; returns its median [Hz]."""
-    truth, affine, mask = scanner.truth(), scanner.images.affine, scanner.mask
-    for place in ("groundtruth", "isolated"):
-        (folder / place).mkdir(exist_ok=True)
-    for name in ("total_field", "local_field", "chi", "r2star"):
-        write_nifti(folder / "groundtruth" / f"{FILES[name]}.nii.gz", truth[name], affine)
-    write_nifti(folder / "groundtruth" / "dseg.nii.gz", truth["labels"], affine)
-    te = 1e-3 * np.array(scanner.protocol.te_ms)
-    information = sum((np.abs(scanner.echo(i)) * t) ** 2 for i, t in enumerate(te))
-    noise = scanner.sigma / (2 * math.pi * np.sqrt(np.maximum(information, 1e-12))) / scanner.hz_per_ppm
-    noise = np.where(mask, noise, 0).astype(np.float32)
-    write_nifti(folder / "isolated" / "fieldnoise.nii.gz", noise, affine)
-    white = rng.standard_normal(mask.shape, np.float32)
-    for name in ("total_field", "local_field"):
-        write_nifti(folder / "isolated" / f"{FILES[name]}.nii.gz", truth[name] + noise * white, affine)
-    return float(np.median(noise[mask])) * scanner.hz_per_ppm
-
-
-def _write_decay(folder: Path, data: Dataset) -> None:
-    """R2* and S0 as the default method fits them: what inversions take for their weights."""
-    from ferritin.run.pipeline import reconstruct
-
-    given = {name: data.given(name) for name in ("echoes", "mask", "noise_sd")}
-    maps = reconstruct(data.scan(**given), targets=("r2star", "s0"), device="cpu")
-    for name in ("r2star", "s0"):
-        write_nifti(folder / "isolated" / f"{FILES[name]}.nii.gz", maps.artifacts[name], data.affine)
+def _write_truth(folder: Path, scanner: Scanner) -> None:
+    folder.mkdir(exist_ok=True)
+    truth, affine = scanner.truth(), scanner.images.affine
+    for name in ("total_field", "local_field", "chi", "r2star", "labels"):
+        write_nifti(folder / f"{FILES[name]}.nii.gz", truth[name], affine)
