@@ -52,13 +52,14 @@ def run_external(case: Case, data: Dataset) -> tuple[dict[str, Any], np.ndarray,
         words = _filled(case.external, names)
         if shutil.which(words[0]) is None:
             raise InputError(f"{case.name}: the program {words[0]} is not there; install it or leave it out")
-        seconds = []
+        seconds, cpu = [], _cpu_of_children()
         for _ in range(case.repeats):
             start = time.perf_counter()
             done = subprocess.run(words, capture_output=True, text=True, cwd=folder)
             seconds.append(time.perf_counter() - start)
             if done.returncode:
                 raise InputError(f"{case.name}: exit status {done.returncode}: {(done.stderr or done.stdout)[-300:]}")
+        cpu = (_cpu_of_children() - cpu) / case.repeats
         if not result.exists():
             raise InputError(f"{case.name}: wrote no {result.name} into its output folder")
         values = load_volume(result)[0].astype(np.float32)
@@ -68,10 +69,16 @@ def run_external(case: Case, data: Dataset) -> tuple[dict[str, Any], np.ndarray,
         values *= np.float32(data.hz_per_ppm)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     cost = {
-        "seconds": float(np.median(seconds)), "seconds_first": seconds[0], "repeats": case.repeats,
-        "peak_bytes": peak, "source": f"external program: {case.external}", "stopped_by": "", "used": {},
+        "seconds": float(np.median(seconds)), "seconds_first": seconds[0], "cpu_seconds": cpu,
+        "repeats": case.repeats, "peak_bytes": peak, "source": f"external program: {case.external}", "stopped_by": "",
+        "used": {},
     }  # fmt: skip
     return cost, values, (values != 0) & data.mask
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _filled(command: str, names: dict[str, Any]) -> list[str]:

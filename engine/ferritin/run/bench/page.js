@@ -7,12 +7,13 @@ const METRICS = {
   slope_deviation: ["slope deviation", "", 1], calcification_streak: ["streak", "", 1], correlation: ["correlation", "", -1],
   median_error: ["median error", "", 1],
 };
-const COLUMNS = ["seconds", "fft_count", "memory", "iterations", "nrmse", "nrmse_detrended", "nrmse_valid", "valid_share",
+const COSTS = { seconds: "time", cpu_seconds: "CPU time", fft_count: "FFTs" };
+const COLUMNS = ["seconds", "cpu_seconds", "fft_count", "memory", "iterations", "nrmse", "nrmse_detrended", "nrmse_valid", "valid_share",
   "xsim_uniform5", "hfen", "median_error", "nrmse_tissue", "nrmse_dgm", "nrmse_blood", "slope_deviation", "calcification_streak"];
-const NAMES = { seconds: "time", fft_count: "FFTs", memory: "memory", iterations: "iterations", valid_share: "valid",
+const NAMES = { ...COSTS, memory: "memory", iterations: "iterations", valid_share: "valid",
   ...Object.fromEntries(Object.entries(METRICS).map(([k, v]) => [k, v[0]])) };
 const values = (name) => [...new Set(rows.map((r) => r[name]))];
-const chosen = { dataset: values("dataset")[0], device: values("device")[0], metric: "nrmse", all: false };
+const chosen = { dataset: values("dataset")[0], device: values("device")[0], cost: "seconds", metric: "nrmse", all: false };
 const order = {};
 
 function make(tag, attributes = {}, ...children) {
@@ -35,9 +36,10 @@ const cell = (r, name) => (name === "memory" ? memory(r) : r[name]);
 const shown = (r, name) => {
   const value = cell(r, name);
   if (value === null || value === undefined) return "–";
-  if (name === "seconds") return time(value);
+  if (name === "seconds" || name === "cpu_seconds") return time(value);
   if (name === "memory") return `${fixed(value / 2 ** 20)} MiB`;
   if (name === "valid_share") return `${fixed(100 * value)} %`;
+  if (name === "median_error") return `${fixed(value)} ${r.task === "r2star" ? "1/s" : "ppm"}`;
   return fixed(value) + (METRICS[name]?.[1] === "%" ? " %" : "");
 };
 const better = (name) => METRICS[name]?.[2] ?? 1;
@@ -53,6 +55,7 @@ function controls() {
   const there = Object.keys(METRICS).filter((m) => rows.some((r) => typeof r[m] === "number"));
   document.getElementById("choices").append(
     select("dataset", "phantom", values("dataset")), select("device", "device", values("device")),
+    select("cost", "cost", Object.keys(COSTS), (c) => COSTS[c]),
     select("metric", "accuracy", there, (m) => METRICS[m][0]), make("label", {}, box, "every parameter in the tables"));
 }
 
@@ -96,16 +99,16 @@ function axes(width, height, xs, ys, { logX = true, label = "", unit = (t) => fi
   return { g, x, y };
 }
 
-function labels(points, x, y, height) {
+function labels(points, x, y, width, height) {
   const taken = [], out = [];
   for (const p of points) {
-    const at = { x: x(p.seconds), y: y(p[chosen.metric]) }, wide = 6.6 * p.method.length;
+    const at = { x: x(p[chosen.cost]), y: y(p[chosen.metric]) }, wide = 6.6 * p.method.length;
     const spots = [[10, 4], [-10 - wide, 4], [10, -10], [10, 18], [-10 - wide, -10], [-10 - wide, 18], [14, 34], [14, -26],
       [-14 - wide, 34], [-14 - wide, -26]];
-    const spot = spots.map(([dx, dy]) => ({ x: at.x + dx, y: at.y + dy, w: wide })).find((s) => s.x > 40 && s.x + wide < 985
+    const spot = spots.map(([dx, dy]) => ({ x: at.x + dx, y: at.y + dy, w: wide })).find((s) => s.x > 40 && s.x + wide < width - 8
       && s.y > 10 && s.y < height - 40
       && !taken.some((t) => s.x < t.x + t.w + 4 && t.x < s.x + s.w + 4 && Math.abs(s.y - t.y) < 13)
-      && !points.some((q) => q !== p && x(q.seconds) > s.x - 7 && x(q.seconds) < s.x + wide + 7
+      && !points.some((q) => q !== p && x(q[chosen.cost]) > s.x - 7 && x(q[chosen.cost]) < s.x + wide + 7
         && Math.abs(y(q[chosen.metric]) - s.y + 4) < 10));
     if (!spot) continue;
     taken.push(spot);
@@ -117,57 +120,68 @@ function labels(points, x, y, height) {
   return out;
 }
 
-function pareto(list) {
-  const points = list.filter((r) => r.seconds > 0 && typeof r[chosen.metric] === "number");
-  if (!points.length) return null;
-  const sign = better(chosen.metric), width = 1000, height = 420;
-  const main = points.filter((r) => !Object.keys(r.parameters).length);
+// Points better in accuracy than all cheaper ones.
+function frontier(points, cost, sign) {
   const front = [];
-  for (const p of [...points].sort((a, b) => a.seconds - b.seconds || sign * (a[chosen.metric] - b[chosen.metric]))) {
+  for (const p of [...points].sort((a, b) => cost(a) - cost(b) || sign * (a[chosen.metric] - b[chosen.metric]))) {
     if (!front.length || sign * p[chosen.metric] < sign * front.at(-1)[chosen.metric]) front.push(p);
   }
-  const ys = points.map((p) => p[chosen.metric]);
-  const worst = 2.5 * [...ys].sort((a, b) => a - b)[Math.floor(ys.length / 2)];
-  const seen = sign > 0 ? points.filter((p) => p[chosen.metric] <= worst) : points;
-  const { g, x, y } = axes(width, height, seen.map((p) => p.seconds), seen.map((p) => p[chosen.metric]), {
-    label: "time of the method", unit: time,
-    yLabel: `${METRICS[chosen.metric][0]} ${METRICS[chosen.metric][1]} (${sign > 0 ? "lower" : "higher"} is better)` });
-  const step = front.filter((p) => seen.includes(p)).map((p, i, all) => (i ? `H${x(p.seconds)}V${y(p[chosen.metric])}`
-    : `M${x(p.seconds)} ${y(p[chosen.metric])}`)).join("");
+  return front;
+}
+
+function pareto(list, room) {
+  const cost = (r) => r[chosen.cost], metric = chosen.metric, sign = better(metric);
+  const points = list.filter((r) => cost(r) > 0 && typeof r[metric] === "number");
+  if (!points.length) return null;
+  const width = Math.min(1360, room - 24), height = width < 600 ? 320 : 430, isMain = (r) => !Object.keys(r.parameters).length;
+  const front = frontier(points, cost, sign), ys = points.map((p) => p[metric]).sort((a, b) => a - b);
+  const worst = 2.5 * ys[Math.floor(ys.length / 2)];
+  const seen = sign > 0 ? points.filter((p) => p[metric] <= worst) : points, main = seen.filter(isMain);
+  const { g, x, y } = axes(width, height, seen.map(cost), seen.map((p) => p[metric]), {
+    label: chosen.cost === "fft_count" ? "FFTs of the volume" : `${COSTS[chosen.cost]} of the method`,
+    unit: chosen.cost === "fft_count" ? (t) => fixed(t) : time,
+    yLabel: `${METRICS[metric][0]} ${METRICS[metric][1]} (${sign > 0 ? "lower" : "higher"} is better)` });
+  const step = front.filter((p) => seen.includes(p)).map((p, i) => (i ? `H${x(cost(p))}V${y(p[metric])}`
+    : `M${x(cost(p))} ${y(p[metric])}`)).join("");
   g.append(make("path", { class: "front", d: step }));
-  for (const p of [...seen].sort((a, b) => main.includes(a) - main.includes(b))) {
-    const kind = [front.includes(p) ? "best" : "", main.includes(p) ? "" : "minor", p.external ? "outside" : ""].join(" ");
-    const text = `${p.method} ${said(p.parameters)}: ${time(p.seconds)}, ${METRICS[chosen.metric][0]} ${shown(p, chosen.metric)}`;
-    g.append(make("circle", { class: `dot ${kind}`, cx: x(p.seconds), cy: y(p[chosen.metric]), r: main.includes(p) ? 6 : 3.5,
+  for (const p of [...seen].sort((a, b) => isMain(a) - isMain(b))) {
+    const kind = [front.includes(p) ? "best" : "", isMain(p) ? "" : "minor", p.external ? "outside" : ""].join(" ");
+    const text = `${p.method} ${said(p.parameters)}: ${shown(p, chosen.cost)}, ${METRICS[metric][0]} ${shown(p, metric)}`;
+    g.append(make("circle", { class: `dot ${kind}`, cx: x(cost(p)), cy: y(p[metric]), r: isMain(p) ? 6 : 3.5,
       onclick: () => { location.hash = p.key; } }, make("title", {}, text)));
   }
-  g.append(...labels(main.filter((p) => seen.includes(p)), x, y, height));
-  const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Accuracy against time" }, g);
-  const hidden = points.length - seen.length;
-  return make("figure", { class: "plot" }, svg, hidden ? make("figcaption", { class: "note" },
-    `${hidden} beyond the drawing; they are in the table.`) : null);
+  g.append(...labels(main, x, y, width, height));
+  const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Accuracy against ${COSTS[chosen.cost]}` }, g);
+  const notes = [`Large dots: defaults${seen.length > main.length ? "; small dots: other parameters" : ""}. Coloured: nothing is both cheaper and better.`];
+  if (points.length > seen.length) notes.push(`${points.length - seen.length} lie beyond the drawing; the table has them.`);
+  return make("figure", { class: "plot" }, svg, make("figcaption", { class: "note" }, notes.join(" ")));
 }
 
 function sweeps(list) {
-  const methods = [...new Set(list.map((r) => r.method))], out = [];
-  for (const method of methods) {
-    const varied = list.filter((r) => r.method === method && Object.keys(r.parameters).length === 1);
+  const out = [], metric = chosen.metric;
+  for (const method of new Set(list.map((r) => r.method))) {
+    const its = list.filter((r) => r.method === method && typeof r[metric] === "number");
+    const rest = its.find((r) => !Object.keys(r.parameters).length);
+    const varied = its.filter((r) => Object.keys(r.parameters).length === 1);
     for (const name of new Set(varied.map((r) => Object.keys(r.parameters)[0]))) {
-      const points = varied.filter((r) => name in r.parameters && r.parameters[name] > 0 && typeof r[chosen.metric] === "number")
-        .sort((a, b) => a.parameters[name] - b.parameters[name]);
+      const points = varied.filter((r) => r.parameters[name] > 0).map((r) => ({ r, at: r.parameters[name] }));
+      if (rest?.defaults?.[name.split(".").at(-1)] > 0) points.push({ r: rest, at: rest.defaults[name.split(".").at(-1)] });
       if (points.length < 2) continue;
-      const rest = list.find((r) => r.method === method && !Object.keys(r.parameters).length);
-      const level = rest?.[chosen.metric];
-      const ys = points.map((p) => p[chosen.metric]).concat(typeof level === "number" ? [level] : []);
-      const { g, x, y } = axes(300, 190, points.map((p) => p.parameters[name]), ys, { label: name, yLabel: METRICS[chosen.metric][0] });
-      if (typeof level === "number") g.append(make("line", { class: "front", x1: 52, x2: 284, y1: y(level), y2: y(level) }));
-      g.append(make("path", { class: "trace", d: "M" + points.map((p) => `${x(p.parameters[name])} ${y(p[chosen.metric])}`).join("L") }));
-      for (const p of points) {
-        g.append(make("circle", { class: "dot", cx: x(p.parameters[name]), cy: y(p[chosen.metric]), r: 4 },
-          make("title", {}, `${said(p.parameters)}: ${shown(p, chosen.metric)}, ${time(p.seconds)}`)));
+      points.sort((a, b) => a.at - b.at);
+      const worst = 3 * Math.min(...points.map((p) => p.r[metric]), rest?.[metric] ?? Infinity);
+      const seen = better(metric) > 0 ? points.filter((p) => p.r[metric] <= worst) : points;
+      const { g, x, y } = axes(300, 190, points.map((p) => p.at), seen.map((p) => p.r[metric]).concat(rest ? rest[metric] : []),
+        { label: name, yLabel: `${METRICS[metric][0]} ${METRICS[metric][1]}` });
+      if (rest) g.append(make("line", { class: "front", x1: 52, x2: 284, y1: y(rest[metric]), y2: y(rest[metric]) }));
+      g.append(make("path", { class: "trace", d: "M" + seen.map((p) => `${x(p.at)} ${y(p.r[metric])}`).join("L") }));
+      for (const p of seen) {
+        g.append(make("circle", { class: p.r === rest ? "dot rest" : "dot", cx: x(p.at), cy: y(p.r[metric]), r: p.r === rest ? 5.5 : 4 },
+          make("title", {}, `${name} ${fixed(p.at)}: ${shown(p.r, metric)}, ${time(p.r.seconds)}`)));
       }
-      out.push(make("figure", { class: "small" }, make("figcaption", {}, method, " ", make("small", {}, `over ${name}`)),
-        make("svg", { viewBox: "0 0 300 190", role: "img", "aria-label": `${method} over ${name}` }, g)));
+      const left = points.length - seen.length;
+      out.push(make("figure", { class: "small" }, make("figcaption", {}, method, " ",
+        make("small", {}, `over ${name}${left ? `; ${left} far worse not drawn` : ""}`)),
+      make("svg", { viewBox: "0 0 300 190", role: "img", "aria-label": `${method} over ${name}` }, g)));
     }
   }
   return out.length ? make("div", { class: "smalls" }, ...out) : null;
@@ -208,8 +222,12 @@ function gallery(list) {
   if (!done.length) return null;
   const target = { field: "total_field", background: "local_field", r2star: "r2star" }[done[0].task] ?? "chi";
   const truth = pictures.truth[`${done[0].dataset}/${target}`];
-  return make("div", { class: "cards" }, card("truth", truth.unit, truth.pictures),
-    ...done.map((r) => card(r.method, `NRMSE ${shown(r, "nrmse")}`, pictures.result[r.key])));
+  const legend = make("div", { class: "scales" }, ...truth.scales.map((scale) => make("div", {}, make("span", {}, scale.of),
+    make("img", { src: scale.picture, alt: "" }), make("span", {}, scale.ends[0]), make("span", {}, scale.ends[1]))));
+  const first = card("truth", "", truth.pictures);
+  first.append(legend);
+  return make("div", { class: "cards" }, first,
+    ...done.map((r) => card(r.method.replaceAll("+", "+\u200b"), `NRMSE ${shown(r, "nrmse")}`, pictures.result[r.key])));
 }
 
 function draw() {
@@ -219,8 +237,9 @@ function draw() {
     if (!list.length) continue;
     const small = sweeps(list), cards = gallery(list);
     sections.push(make("section", { class: "task", id: `task-${task}` }, make("h2", {}, title), make("p", { class: "note" }, meaning),
-      pareto(list), make("h3", {}, "Results"), table(task, list),
-      small && make("h3", {}, "Over the parameter"), small,
+      pareto(list, place.clientWidth), make("h3", {}, "Results"), table(task, list),
+      small && make("h3", {}, "Over the parameter"),
+      small && make("p", { class: "note" }, "Dashed, and the larger dot: the default, which some methods choose from the data."), small,
       cards && make("h3", {}, "Maps, and below them the difference from the truth"), cards));
   }
   place.replaceChildren(...sections);
@@ -228,3 +247,5 @@ function draw() {
 
 controls();
 draw();
+let drawn = innerWidth;
+addEventListener("resize", () => { if (innerWidth !== drawn) { drawn = innerWidth; draw(); } });

@@ -29,11 +29,11 @@ TITLES = {
 PLANES = ("axial", "coronal")
 _HERE, _REPORT = Path(__file__).parent, Path(report.__file__).parent
 _SENT = (
-    "task", "method", "parameters", "dataset", "device", "status", "seconds", "peak_bytes", "bytes_before", "fft_count",
-    "iterations", "stopped_by", "nrmse", "nrmse_detrended", "nrmse_valid", "nrmse_detrended_valid", "valid_share",
-    "nrmse_tissue", "nrmse_blood", "nrmse_dgm", "slope_deviation", "calcification_moment_deviation",
-    "calcification_streak", "xsim_uniform5", "xsim_gauss7", "hfen", "correlation", "rmse", "median_error", "source",
-    "key", "external",
+    "task", "method", "parameters", "dataset", "device", "status", "seconds", "cpu_seconds", "peak_bytes",
+    "bytes_before", "fft_count", "iterations", "stopped_by", "nrmse", "nrmse_detrended", "nrmse_valid",
+    "nrmse_detrended_valid", "valid_share", "nrmse_tissue", "nrmse_blood", "nrmse_dgm", "slope_deviation",
+    "calcification_moment_deviation", "calcification_streak", "xsim_uniform5", "xsim_gauss7", "hfen", "correlation",
+    "rmse", "median_error", "source", "key", "external",
 )  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def write_page(path: Path, rows: Sequence[Mapping[str, Any]], out: Path) -> None
     """Write the page of some rows; `out` is the benchmark's folder, where rows/KEY.npy holds the maps."""
     tasks = [task for task in TITLES if any(row["task"] == task for row in rows)]
     content = {
-        "rows": [{name: row.get(name) for name in _SENT} for row in rows],
+        "rows": [{name: row.get(name) for name in _SENT} | {"defaults": _defaults(row)} for row in rows],
         "tasks": {task: TITLES[task] for task in tasks},
         "pictures": _pictures(rows, out),
     }
@@ -68,10 +68,18 @@ def _top(rows: Sequence[Mapping[str, Any]]) -> str:
     done = sum(row["status"] == "ok" for row in rows)
     facts = [
         f"{done} of {len(rows)} cases", f"ferritin {each('version')} {each('commit')}", each("processor"),
-        f"{each('cores')} cores", each("date"),
+        f"{each('cores')} core" + "s" * (each("cores") != "1"), each("date"),
     ]  # fmt: skip
     items = "".join(f"<li>{escape(f)}</li>" for f in facts if f.strip())
     return f'<header class="top"><p class="brand">ferritin</p><h1>Benchmark</h1><ul class="facts">{items}</ul></header>'
+
+
+def _defaults(row: Mapping[str, Any]) -> dict[str, float]:
+    """Numbers that the last stage of an unchanged method used, so that its dot finds its place among the varied ones."""
+    if row["parameters"] or not row.get("used"):
+        return {}
+    *_, last = row["used"].values()
+    return {name: value for name, value in last.items() if type(value) in (int, float)}
 
 
 def _pictures(rows: Iterable[Mapping[str, Any]], out: Path) -> dict[str, Any]:
@@ -84,7 +92,7 @@ def _pictures(rows: Iterable[Mapping[str, Any]], out: Path) -> dict[str, Any]:
         view = _view(row["data_folder"], row["target"])
         name = f"{row['dataset']}/{row['target']}"
         if name not in shown["truth"]:
-            shown["truth"][name] = {"pictures": view.truth(), "unit": view.unit}
+            shown["truth"][name] = {"pictures": view.truth(), "scales": view.scales()}
         shown["result"][row["key"]] = view.result(np.load(file))
     return shown
 
@@ -110,6 +118,18 @@ class _View:
         self._frame = frame_of(self.mask.shape, data.affine, self.mask, margin_mm=2)
         self._slices = _through(self._frame, self.mask, data.labels)
 
+    def scales(self) -> list[dict[str, str]]:
+        """The colours of the maps and of the differences, and what their ends stand for."""
+        ramp = np.linspace(0, 1, 64, dtype=np.float32)[None].repeat(4, 0)
+        return [
+            {
+                "of": name,
+                "ends": [f"{window.low:.3g}".replace("-", "−"), f"{window.high:.3g} {self.unit}"],
+                "picture": picture(window.low + ramp * (window.high - window.low), window, (64, 4)),
+            }
+            for name, window in (("map", self._window), (_difference_name(self.target), self._difference))
+        ]
+
     def truth(self) -> list[str]:
         """Pictures of the truth, a plane each."""
         return self._drawn(self._true, self._window, self.mask)
@@ -129,6 +149,10 @@ class _View:
             picture(frame.picture(volume, plane, i), window, frame.size_mm(plane), frame.picture(where, plane, i) * 1.0)
             for plane, i in self._slices.items()
         ]
+
+
+def _difference_name(target: str) -> str:
+    return "difference" if target == "r2star" else "difference, its median taken off"
 
 
 def _through(frame: Frame, mask: np.ndarray, labels: np.ndarray | None) -> dict[str, int]:

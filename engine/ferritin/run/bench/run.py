@@ -20,8 +20,8 @@ from ferritin.run.bench.case import Case
 from ferritin.run.bench.dataset import Dataset
 
 COLUMNS = (
-    "task", "method", "parameters", "dataset", "device", "status", "seconds", "seconds_first", "repeats", "peak_bytes",
-    "bytes_before", "fft_count", "iterations", "residual", "stopped_by", "voxels", "coverage", "nrmse",
+    "task", "method", "parameters", "dataset", "device", "status", "seconds", "seconds_first", "cpu_seconds", "repeats",
+    "peak_bytes", "bytes_before", "fft_count", "iterations", "residual", "stopped_by", "voxels", "coverage", "nrmse",
     "nrmse_detrended", "nrmse_tissue", "nrmse_blood", "nrmse_dgm", "slope_deviation", "dgm_slope",
     "calcification_moment_deviation", "calcification_streak", "xsim_uniform5", "xsim_gauss7", "hfen", "correlation",
     "rmse", "mean_absolute_error", "median_error", "nrmse_valid", "nrmse_detrended_valid", "valid_share", "source",

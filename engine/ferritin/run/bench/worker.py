@@ -60,11 +60,12 @@ def _run_methods(case: Case, data: Dataset) -> tuple[dict[str, Any], np.ndarray,
         if len(infos) >= case.repeats and _seconds(infos[0]) > _WARM_S:
             break
     last = infos[-1][-1]
-    timed = [_seconds(stages) for stages in infos[len(infos) > case.repeats :]]
+    counted = infos[len(infos) > case.repeats :]
     cost = {
-        "seconds": median(timed),
+        "seconds": median(map(_seconds, counted)),
         "seconds_first": _seconds(infos[0]),
-        "repeats": len(timed),
+        "cpu_seconds": median(sum(stage.cpu_seconds for stage in stages) for stages in counted),
+        "repeats": len(counted),
         "peak_bytes": _device_peak(case.device) or max(stage.peak_bytes for stage in infos[-1]),
         "bytes_before": before,
         "fft_count": sum(stage.fft_count for stage in infos[-1]),

@@ -308,9 +308,17 @@ def test_page_in_a_browser(rows, tmp_path):
         const before = first();
         [...all("#task-dipole th button")].find((b) => b.textContent === "NRMSE").click();
         const after = first();
-        all(".choices select")[2].value = "xsim_uniform5";
-        all(".choices select")[2].dispatchEvent(new Event("change"));
-        document.title = JSON.stringify({errors: complaints, turned: before !== after,
+        const drawing = () => document.querySelector("#task-dipole .plot").outerHTML;
+        const overTime = drawing();
+        const choose = (i, value) => {
+          all(".choices select")[i].value = value;
+          all(".choices select")[i].dispatchEvent(new Event("change"));
+        };
+        choose(2, "fft_count");
+        const overFfts = drawing();
+        choose(3, "xsim_uniform5");
+        document.title = JSON.stringify({errors: complaints, turned: before !== after, redrawn: overTime !== overFfts,
+          scales: document.querySelector("#task-dipole .scales").textContent,
           dots: count("#task-dipole .plot .dot"), sweeps: count(".small"), cards: count(".card"),
           pictures: count(".card img"), lines: count("#task-dipole tbody tr")});
       });</script>"""
@@ -325,11 +333,13 @@ def test_page_in_a_browser(rows, tmp_path):
     said = json.loads(title.replace("&quot;", '"'))
     assert said["errors"] == []
     assert said["turned"]
+    assert said["redrawn"]
+    assert said["scales"].count("ppm") == 2
     assert said["dots"] == 3
     assert said["lines"] == 4
     assert said["sweeps"] == 1
     assert said["cards"] == 4  # the truth and one method, twice
-    assert said["pictures"] == 2 * (2 + 4)
+    assert said["pictures"] == 2 * (2 + 2 + 4)  # views and colour scales of the truth, views and differences
 
 
 def test_page_says_nothing_that_html_could_misread(rows, tmp_path):
