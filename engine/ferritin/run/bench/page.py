@@ -75,7 +75,7 @@ def _top(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _defaults(row: Mapping[str, Any]) -> dict[str, float]:
-    """Numbers that the last stage of an unchanged method used, so that its dot finds its place among the varied ones."""
+    """Numbers that the last stage used where nothing was set: where its dot stands among the varied ones."""
     if row["parameters"] or not row.get("used"):
         return {}
     *_, last = row["used"].values()
