@@ -201,7 +201,7 @@ STAGES: Mapping[str, Stage] = {
             "coil images to combined complex echoes",
             one_echo="inati",
         ),
-        Stage("mask", "mask", ("mask",), "signal", "where there is tissue with signal"),
+        Stage("mask", "mask", ("mask",), "brain", "where there is tissue with signal"),
         Stage(
             "r2star",
             "relax",
