@@ -14,36 +14,12 @@ from click.testing import CliRunner
 from ferritin.errors import FormatError, InputError, ParameterError
 from ferritin.io.nifti import load_volume
 from ferritin.metrics import evaluate
-from ferritin.phantom import Protocol
 from ferritin.run.bench.case import TASKS, Case
-from ferritin.run.bench.dataset import Dataset, make_dataset
-from ferritin.run.bench.external import parse_external
-from ferritin.run.bench.page import write_page
+from ferritin.run.bench.dataset import Dataset
 from ferritin.run.bench.plan import FULL, QUICK, cases, changed, load_plan
 from ferritin.run.bench.run import COLUMNS, run_cases, write_table
-from ferritin.run.bench.submission import main as submission
 from ferritin.run.commands.bench import command
 from ferritin.stages import STAGES
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    protocol = Protocol(voxel_mm=(8.0,) * 3, te_ms=(4.0, 12.0, 20.0), fine_mm=4.0, snr=100)
-    return make_dataset(tmp_path_factory.mktemp("data") / "coarse", protocol, calcification=True)
-
-
-@pytest.fixture(scope="module")
-def tkd(data):
-    return Case("dipole", {"dipole": {"method": "tkd"}}, str(data.folder))
-
-
-@pytest.fixture(scope="module")
-def rows(data, tkd, tmp_path_factory):
-    """Rows of several kinds, in a folder with their maps."""
-    out = tmp_path_factory.mktemp("bench")
-    swept = [Case("dipole", {"dipole": {"method": "tkd", "threshold": t}}, str(data.folder)) for t in (0.05, 0.4, 99.0)]
-    return out, run_cases([tkd, *swept, Case("background", {}, str(data.folder))], out, 120)
-
 
 # ---- data ----------------------------------------------------------------------------------------------------------
 
@@ -221,132 +197,7 @@ def test_slow_and_broken_cases_become_rows(tmp_path, data, tkd):
     assert found[1]["status"].startswith("crashed with exit status -6")
 
 
-# ---- other programs ------------------------------------------------------------------------------------------------
-
-PROGRAM = """
-import sys, json, nibabel, numpy as np
-field, mask, params, out = sys.argv[1:]
-f = nibabel.load(field)
-assert json.load(open(params))["TE"][0] == 0.004
-inside = np.asarray(nibabel.load(mask).dataobj) > 0
-nibabel.save(nibabel.Nifti1Image(3 * np.asarray(f.dataobj) * inside, f.affine), out)
-"""
-
-
-def test_external_program(tmp_path, data):
-    """A program that multiplies the field [ppm] by three takes part in the table."""
-    script = tmp_path / "three.py"
-    script.write_text(PROGRAM)
-    line = f"three:dipole:{sys.executable} {script} {{localfield}} {{mask}} {{params}} {{chimap}}"
-    plan = changed(QUICK, {"only": ("tkd",), "tasks": ("dipole",), "external": (line,)})
-    todo = cases(plan, [data])
-    assert [c.method for c in todo] == ["tkd", "three"]
-    row = run_cases(todo[1:], tmp_path / "out", 60)[0]
-    assert row["status"] == "ok"
-    made = np.load(tmp_path / "out" / "rows" / f"{row['key']}.npy")
-    np.testing.assert_allclose(made, 3 * data.given("local_field") / data.hz_per_ppm * data.mask, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("command_line", "said"),
-    [
-        ("no-such-program {localfield} {chimap}", "is not there"),
-        ("false", "exit status 1"),
-        ("true", "wrote no chimap.nii.gz"),
-        ("cp {nonsense} {chimap}", "no name of a file"),
-    ],
-)
-def test_external_program_that_fails_says_why(tmp_path, data, command_line, said):
-    case = Case("dipole", {}, str(data.folder), external=command_line, name="other")
-    assert said in run_cases([case], tmp_path, 60)[0]["status"]
-
-
-def test_engine_as_a_submission(tmp_path, data):
-    """Mounted input in, artifact out in ppm, as the contract says; the same map as by the benchmark."""
-    source = tmp_path / "mounted"
-    source.mkdir()
-    for name in ("mask.nii.gz", "params.json"):
-        shutil.copy(data.folder / "input" / name, source)
-    shutil.copy(data.folder / "isolated/localfield.nii.gz", source)
-    result = CliRunner().invoke(
-        submission, [str(source), str(tmp_path / "out"), "--task", "dipole", "--set", "dipole.method=tkd"]
-    )
-    assert result.exit_code == 0, result.output
-    made, affine = load_volume(tmp_path / "out/chimap.nii.gz")
-    from ferritin import dipole
-
-    expected = dipole.tkd(data.given("local_field"), data.mask, data.scan()).chi
-    np.testing.assert_allclose(made, expected, atol=1e-6)
-    np.testing.assert_allclose(affine, data.affine, atol=1e-5)
-
-
-def test_external_option():
-    assert parse_external("a:dipole:x y:z") == ("a", "dipole", "x y:z")
-    for wrong in ("a", "a:dipole", "a:inversion:x", ":dipole:x"):
-        with pytest.raises(ParameterError, match="NAME:TASK:COMMAND"):
-            parse_external(wrong)
-
-
-# ---- page and command ----------------------------------------------------------------------------------------------
-
-
-def test_page_in_a_browser(rows, tmp_path):
-    """No error in the console; the table sorts, the plots are drawn, the pictures are there."""
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no chromium; apt-get install chromium")
-    out, found = rows
-    page = tmp_path / "index.html"
-    write_page(page, found, out)
-    act = """<script>const complaints = [];
-      addEventListener("error", (e) => complaints.push(e.message));
-      addEventListener("load", () => {
-        const all = (what) => document.querySelectorAll(what);
-        const count = (what) => all(what).length;
-        const first = () => document.querySelector("#task-dipole tbody tr").textContent;
-        all(".choices input")[0].click();
-        const before = first();
-        [...all("#task-dipole th button")].find((b) => b.textContent === "NRMSE").click();
-        const after = first();
-        const drawing = () => document.querySelector("#task-dipole .plot").outerHTML;
-        const overTime = drawing();
-        const choose = (i, value) => {
-          all(".choices select")[i].value = value;
-          all(".choices select")[i].dispatchEvent(new Event("change"));
-        };
-        choose(2, "fft_count");
-        const overFfts = drawing();
-        choose(3, "xsim_uniform5");
-        document.title = JSON.stringify({errors: complaints, turned: before !== after, redrawn: overTime !== overFfts,
-          scales: document.querySelector("#task-dipole .scales").textContent,
-          dots: count("#task-dipole .plot .dot"), sweeps: count(".small"), cards: count(".card"),
-          pictures: count(".card img"), lines: count("#task-dipole tbody tr")});
-      });</script>"""
-    page.write_text(page.read_text().replace("<body>", "<body>" + act))
-    options = ("headless", "no-sandbox", "disable-gpu", "disable-background-networking", "dump-dom")
-    options += (f"user-data-dir={tmp_path / 'profile'}", "virtual-time-budget=5000", "enable-logging=stderr")
-    done = subprocess.run(
-        [browser, *(f"--{o}" for o in options), page.as_uri()], capture_output=True, text=True, timeout=120
-    )
-    assert "CONSOLE" not in done.stderr, done.stderr
-    title = done.stdout.partition("<title>")[2].partition("</title>")[0]
-    said = json.loads(title.replace("&quot;", '"'))
-    assert said["errors"] == []
-    assert said["turned"]
-    assert said["redrawn"]
-    assert said["scales"].count("ppm") == 2
-    assert said["dots"] == 3
-    assert said["lines"] == 4
-    assert said["sweeps"] == 1
-    assert said["cards"] == 4  # the truth and one method, twice
-    assert said["pictures"] == 2 * (2 + 2 + 4)  # views and colour scales of the truth, views and differences
-
-
-def test_page_says_nothing_that_html_could_misread(rows, tmp_path):
-    out, found = rows
-    row = found[0] | {"method": "</script><b>&", "key": "none"}
-    write_page(tmp_path / "p.html", [row], out)
-    assert "</script><b>" not in (tmp_path / "p.html").read_text()
+# ---- command -------------------------------------------------------------------------------------------------------
 
 
 def test_command_lists_and_runs(tmp_path, data):
