@@ -242,7 +242,7 @@ STAGES: Mapping[str, Stage] = {
             "sources",
             "sources",
             ("chi_positive", "chi_negative"),
-            "r2star",
+            "closed_form_r2star",
             "paramagnetic and diamagnetic sources apart",
             takes={"mask": "local_mask"},
         ),

@@ -5,7 +5,7 @@ import pytest
 
 from ferritin.errors import HeaderError, ParameterError
 from ferritin.scan import Scan
-from ferritin.sources import closed_form, r2star
+from ferritin.sources import closed_form, closed_form_r2star
 
 SHAPE = (12, 12, 12)
 MASK = np.ones(SHAPE, bool)
@@ -24,7 +24,7 @@ def mixture(seed=0):
 
 
 @pytest.mark.parametrize(
-    ("separate", "at_3t", "b0_t"), [(closed_form, 137, 3.0), (closed_form, 137, 7.0), (r2star, 274, 3.0)]
+    ("separate", "at_3t", "b0_t"), [(closed_form, 137, 3.0), (closed_form, 137, 7.0), (closed_form_r2star, 274, 3.0)]
 )
 def test_mixtures_are_taken_apart_exactly(separate, at_3t, b0_t):
     positive, negative = mixture()

@@ -10,7 +10,7 @@ from ferritin.stages import Sources
 
 
 @method("sources", source="Dimov AV, et al. Tomography 2022;8:1544, eq. 2 and 3, solved in each voxel")
-def r2star(
+def closed_form_r2star(
     chi: Any,
     r2star: Any,
     mask: Any,
