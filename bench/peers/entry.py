@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -42,10 +43,13 @@ class Entry:
             try:
                 return f"{need} {version(_PACKAGE.get(need, need))}"
             except PackageNotFoundError:
-                continue
+                if need in _SAYS and shutil.which(need):
+                    done = subprocess.run([need, _SAYS[need]], capture_output=True, text=True)
+                    return f"{need} {(done.stdout or done.stderr).strip().splitlines()[0]}"
         return self.needs[0] if self.needs else ""
 
 
+_SAYS = {"bart": "version", "romeo": "--version", "qsmxt": "--version", "octave": "--version"}
 _PACKAGE = {"skimage": "scikit-image", "phase_unwrap": "phase_unwrap"}
 ENTRIES: list[Entry] = []
 

@@ -3,7 +3,7 @@
     python bench/peers/run.py [--voxel 2.5] [--task unwrap ...] [--only NAME] [--work FOLDER]
 
 Each program runs in a fresh process: one call that does not count when it took less than 10 s, then the median of
-three. Writes bench/results/peers.json. What is not installed is skipped, and said.
+three. Writes bench/results/peers.json and peers.md. What is not installed is skipped, and said.
 """
 
 from __future__ import annotations
@@ -67,17 +67,8 @@ def in_a_process(one, arguments: argparse.Namespace) -> dict:
     row = {"task": one.task, "name": one.name, "ours": one.ours, "version": one.version(), "about": one.about}
     if missing := one.missing():
         return row | {"status": f"skipped: {missing} is not installed"}
-    words = [
-        sys.executable,
-        __file__,
-        "--one",
-        one.task,
-        one.name,
-        "--work",
-        arguments.work,
-        "--voxel",
-        arguments.voxel,
-    ]
+    words = [sys.executable, __file__, "--one", one.task, one.name]
+    words += ["--work", arguments.work, "--voxel", arguments.voxel]
     try:
         done = subprocess.run([*map(str, words)], capture_output=True, text=True, timeout=arguments.timeout)
     except subprocess.TimeoutExpired:
@@ -100,33 +91,42 @@ def with_ratios(rows: list[dict]) -> list[dict]:
 
 
 def table(rows: list[dict]) -> str:
-    """The rows as text, a task after the other."""
-    lines = []
+    """The rows as Markdown, a table for each task; the ratio is to the engine's default of the task."""
+    parts = []
     for task in TASKS:
         some = [r for r in rows if r["task"] == task]
-        if not some:
+        done = sorted((r for r in some if r["status"] == "ok"), key=lambda r: (not r["ours"], r["name"]))
+        if not done:
             continue
-        lines.append(f"\n{task}")
-        for r in sorted(some, key=lambda r: (not r["ours"], r["name"])):
-            if r["status"] != "ok":
-                lines.append(f"  {r['name']:30} {r['status']}")
-                continue
-            known = {
-                "task",
-                "name",
-                "ours",
-                "version",
-                "about",
-                "status",
-                "seconds",
-                "first_s",
-                "repeats",
-                "extra_bytes",
-            }
-            scores = "  ".join(f"{k} {v:.3g}" for k, v in r.items() if k not in known and k != "time_over_default")
-            ratio = f"{r['time_over_default']:8.2f} x" if "time_over_default" in r else " " * 10
-            lines.append(f"  {r['name']:30} {r['seconds']:9.3f} s {ratio}  {scores}")
-    return "\n".join(lines)
+        names = [k for k in dict.fromkeys(k for r in done for k in r) if k not in NOT_SCORES]
+        parts.append(f"\n## {task}\n")
+        parts.append(
+            "| " + " | ".join(["program", "version", "time, ms", "ratio", *(_spoken(n) for n in names)]) + " |"
+        )
+        parts.append("|---|---|" + "---:|" * (2 + len(names)))
+        for r in done:
+            cells = [r["name"], r["version"], f"{1e3 * r['seconds']:.3g}", f"{r.get('time_over_default', 0):.3g}"]
+            parts.append("| " + " | ".join(cells + [f"{r[n]:.3g}" if n in r else "" for n in names]) + " |")
+        other = [f"{r['name']} ({r['status'].removeprefix('skipped: ')})" for r in some if r["status"] != "ok"]
+        if other:
+            parts.append("\nWithout a result: " + "; ".join(other) + ".")
+    return "\n".join(parts)
+
+
+def _spoken(name: str) -> str:
+    return name.replace("_percent", ", %").replace("_rad", ", rad").replace("_", " ")
+
+
+def heading(said: dict) -> str:
+    """What the tables were measured on."""
+    m, shape = said["machine"], " x ".join(map(str, said["shape"]))
+    where = f"{m['processor']}, {m['cores']} core(s), commit {m['commit']}, {m['date']}"
+    return (
+        "# The stages beside programs of others\n\n"
+        f"One simulated head of {shape} voxels of {said['voxel_mm']:g} mm, 7 T, 4 echoes; the same data for all, each\n"
+        "in a fresh process. Time is of the computation alone, its ratio is to the engine's default of the task: 2 is\n"
+        f"half as fast. {where}; made by `scripts/bench peers`.\n"
+    )
 
 
 def main() -> None:
@@ -156,11 +156,13 @@ def main() -> None:
             rows.append(in_a_process(one, a))
             print(f"{one.task:12} {one.name:30} {rows[-1].get('seconds', rows[-1]['status'])}", flush=True)
     rows = with_ratios(rows)
-    print(table(rows))
     from machine import describe
 
     said = {"machine": describe(), "voxel_mm": a.voxel, "shape": scene.mask.shape, "voxels": int(scene.mask.sum())}
+    text = heading(said) + table(rows) + "\n"
+    print(text)
     a.result.write_text(json.dumps(said | {"rows": rows}, indent=1) + "\n")
+    a.result.with_suffix(".md").write_text(text)
 
 
 if __name__ == "__main__":
