@@ -131,6 +131,19 @@ def _describe(stage: str, name: str, function: Callable, source: str, host: bool
     )
 
 
+_expressions: dict[str, Callable[[str, str], Method]] = {}
+
+
+def expressions(folder: str) -> Callable[[Callable], Callable]:
+    """Register a function (stage, text) -> Method for names that are expressions of methods: "bet & quality"."""
+
+    def register(function: Callable[[str, str], Method]) -> Callable[[str, str], Method]:
+        _expressions[folder] = function
+        return function
+
+    return register
+
+
 @cache
 def load_all() -> None:
     """Import every module of the stage folders, and the modules that other packages offer as `ferritin.methods`."""
@@ -162,9 +175,14 @@ def methods(stage: str | None = None) -> list[Method]:
 
 
 def find(stage: str, name: str | None = None) -> Method:
-    """One method; the stage's default when no name is given. Raises UnknownMethodError naming what there is."""
+    """One method; the stage's default when no name is given. Raises UnknownMethodError naming what there is.
+
+    In a folder that has a grammar (masks), a name may be an expression of several methods.
+    """
     there = {m.name: m for m in methods(stage)}
     name = name or STAGES[stage].default
     if name not in there:
+        if not name.isidentifier() and STAGES[stage].folder in _expressions:
+            return _expressions[STAGES[stage].folder](stage, name)
         raise UnknownMethodError(f"stage '{stage}' has no method '{name}'; it has: {', '.join(there)}")
     return there[name]

@@ -6,14 +6,10 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from ferritin.backend import namespace, ndimage
-from ferritin.errors import InputError
-from ferritin.mask._shape import largest_piece
-from ferritin.ops.smv import depth_mm as depth_of
+from ferritin.backend import namespace
+from ferritin.mask._rim import trimmed
 from ferritin.registry import method
-from ferritin.stages import Mask, Record
-
-_PASSES = 8
+from ferritin.stages import Mask
 
 
 @method("refine", source="second differences of the field; the rim's errors dominate background removal (own)")
@@ -53,17 +49,8 @@ def smoothness(
     """
     xp = namespace(total_field)
     limit = np.float32(limit_ppm * scan.hz_per_ppm)
-    rough = _second_difference(xp, total_field, mask, limit)
-    for passes in range(_PASSES):  # noqa: B007
-        bad = rough & (depth_of(mask, scan.voxel_mm, walls=False) < depth_mm)
-        count = int(bad.sum())
-        mask = largest_piece(ndimage(mask).binary_opening(mask & ~bad))
-        rough = _second_difference(xp, total_field, mask, limit)
-        if count == 0:
-            break
-    if not bool(mask.any()):
-        raise InputError(f"no voxel of the mask has a smooth field (limit {limit_ppm:g} ppm); raise refine.limit_ppm")
-    return Mask(mask, Record(passes + 1, float(count), "tolerance" if count == 0 else "iterations"))
+    rough = lambda inside: _second_difference(xp, total_field, inside, limit)  # noqa: E731
+    return trimmed(mask, rough, scan.voxel_mm, depth_mm, f"a smooth field (refine.limit_ppm = {limit_ppm:g})")
 
 
 def _second_difference(xp: Any, field: Any, mask: Any, limit: np.float32) -> Any:

@@ -58,12 +58,18 @@ def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
 
 def choose(settings: Mapping[str, Mapping[str, Any]], stage: str, n_echoes: int = 2) -> tuple[Method, dict[str, Any]]:
     """The method of a stage and its complete, checked keyword arguments."""
-    table = dict(settings.get(stage, {}))
+    table = _flat(settings.get(stage, {}))
     name = table.pop("method", None)
     if name is None and n_echoes == 1:
         name = STAGES[stage].one_echo
     method = find(stage, name)
     return method, {p.keyword: p.default for p in method.parameters} | method.keywords(table)
+
+
+def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Sub-tables as dotted names: [mask.bet] fraction = 0.4 is the parameter bet.fraction."""
+    dotted = {f"{a}.{b}": value for a, inner in table.items() if isinstance(inner, dict) for b, value in inner.items()}
+    return {name: value for name, value in table.items() if not isinstance(value, dict)} | dotted
 
 
 def checked(settings: Mapping[str, Mapping[str, Any]]) -> None:
