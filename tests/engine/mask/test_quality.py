@@ -40,7 +40,7 @@ def test_quality_keeps_dark_tissue_and_drops_noise(xp, to_xp, to_np):
 def test_quality_of_one_echo():
     mask = quality(echoes(60.0 * ball(13))[:1], SCAN.replace(te_s=TE[:1], polarity=())).mask
     assert mask[ball(11)].all()
-    assert mask[~ball(15)].mean() < 0.02
+    assert mask[~ball(15)].mean() < 0.06  # one echo tells less from noise
 
 
 def test_holes_stay_when_they_are_not_filled():
