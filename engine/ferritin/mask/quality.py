@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 
 import ferritin_kernels
-from ferritin.backend import namespace
+from ferritin.backend import namespace, ndimage
 from ferritin.mask._shape import close, fill_holes
 from ferritin.registry import method
 from ferritin.stages import Mask, Record
@@ -52,5 +52,7 @@ def quality(
         second = {} if later is None else {"second": phase[later], "te_ratio": scan.te_s[e] / scan.te_s[later]}
         mean += ferritin_kernels.romeo_quality(phase[e], **second)
     mean /= np.float32(len(pairs))
-    mask = close(xp.nan_to_num(mean) >= np.float32(threshold), closing_mm, scan.voxel_mm)
+    mask = xp.nan_to_num(mean) >= np.float32(threshold)
+    mask = ndimage(mask).binary_opening(mask)  # chance makes single voxels of noise agree
+    mask = close(mask, closing_mm, scan.voxel_mm)
     return Mask(fill_holes(mask) if fill else mask, Record())
