@@ -105,8 +105,16 @@ def rfftn(x: Any, shape: tuple[int, ...] | None = None, axes: tuple[int, ...] = 
 
 
 def irfftn(x: Any, shape: tuple[int, ...], axes: tuple[int, ...] = _LAST3, overwrite_x: bool = True) -> Any:
-    """Inverse of rfftn to a real array whose last three axes are `shape`. Destroys x unless told not to."""
-    return _transform("irfftn", x, axes=axes, s=shape, overwrite_x=overwrite_x)
+    """Inverse of rfftn to a real array whose last three axes are `shape`. Destroys x unless told not to.
+
+    On the CPU the complex axes are done in place: scipy's own irfftn takes another complex volume for them.
+    """
+    if namespace(x) is not np or not overwrite_x or x.dtype.kind != "c":
+        return _transform("irfftn", x, axes=axes, s=shape, overwrite_x=overwrite_x)
+    *lead, last = axes
+    if lead:
+        x = _transform("ifftn", x, axes=tuple(lead), overwrite_x=True)
+    return _transform("irfftn", x, axes=(last,), s=shape[-1:])
 
 
 def fftn(x: Any, axes: tuple[int, ...] = _LAST3, norm: str = "backward", overwrite_x: bool = False) -> Any:

@@ -7,6 +7,7 @@ from ferritin_kernels.echoes import PhaseLine, phase_line, root_sum_of_squares
 from ferritin_kernels.monoexp import Decay, monoexp
 from ferritin_kernels.romeo import phase, romeo_grow, romeo_quality, romeo_weights
 from ferritin_kernels.stencil import ball_mean, box_mean, divergence, gradient, laplacian
+from ferritin_kernels.variation import variation
 from ferritin_kernels.unwrap import Unwrapped, romeo
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "romeo_quality",
     "romeo_weights",
     "root_sum_of_squares",
+    "variation",
 ]

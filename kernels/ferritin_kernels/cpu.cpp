@@ -8,6 +8,7 @@
 #include "parallel.hpp"
 #include "phase.cuh"
 #include "rows.hpp"
+#include "variation.hpp"
 
 using namespace ferritin;
 
@@ -90,6 +91,10 @@ void ferritin_stencil(const StencilArgs* in, int threads) {
     case STENCIL_DIVERGENCE: return stencil_rows<STENCIL_DIVERGENCE>(*in, threads);
     case STENCIL_LAPLACIAN: return stencil_rows<STENCIL_LAPLACIAN>(*in, threads);
   }
+}
+
+void ferritin_variation(const VariationArgs* in, int threads) {
+  if (in->part == 0) variation(*in, threads);  // both parts in one
 }
 
 void ferritin_mean(const MeanArgs* in, int threads) { mean_rows(*in, threads); }

@@ -78,7 +78,7 @@ FERRITIN_DEVICE void stencil_at(const StencilArgs& in, long long i, const Neighb
 
 }  // namespace ferritin
 
-#if defined(__CUDACC__) || defined(FERRITIN_HOST_CUDA)
+#if defined(FERRITIN_STENCIL) && (defined(__CUDACC__) || defined(FERRITIN_HOST_CUDA))
 extern "C" __global__ void stencil(ferritin::StencilArgs in) {
   const long long i = blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x;
   if (i >= in.n_voxel) return;

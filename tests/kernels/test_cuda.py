@@ -33,6 +33,8 @@ BUDGET = {
     ("stencil", "stencil", (("FERRITIN_STENCIL", 1),)): 40,
     ("stencil", "stencil", (("FERRITIN_STENCIL", 2),)): 40,
     ("mean", "mean", ()): 40,
+    ("variation", "variation", (("FERRITIN_PART", 0),)): 40,
+    ("variation", "variation", (("FERRITIN_PART", 1),)): 40,
     ("echoes", "echoes", (("FERRITIN_ECHOES", 6), ("FERRITIN_LINE", 0))): 40,
     ("echoes", "echoes", (("FERRITIN_ECHOES", 6), ("FERRITIN_LINE", 1))): 40,
 }

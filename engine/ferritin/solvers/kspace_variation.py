@@ -10,7 +10,8 @@ from ferritin.backend import irfftn, rfftn
 from ferritin.ops.gradient import Gradient
 from ferritin.solvers.slabs import each, slabs
 from ferritin.solvers.stopping import Stopping
-from ferritin.solvers.total_variation import relative_change, split_prior
+from ferritin.solvers.total_variation import relative_change
+from ferritin_kernels import variation
 
 
 def kspace_variation(
@@ -27,23 +28,36 @@ def kspace_variation(
 
     precision, spectrum: half spectra, real and complex. radius: the split's shrinkage; penalty: of the split z = ∇x.
     """
-    gradient, parts, penalty = Gradient(step), slabs(xp, shape), np.float32(penalty)
-    inverse = penalty * gradient.normal_spectrum(xp, shape) + precision
+    penalty = np.float32(penalty)
+    inverse = Gradient(step).normal_spectrum(xp, shape)
+    inverse *= penalty
+    inverse += precision
     inverse += inverse == 0
     xp.divide(1, inverse, out=inverse)
     fixed = spectrum * precision
-    limit = xp.full(shape, np.float32(radius))
-    dual, pull = xp.zeros((3, *shape), dtype=np.float32), xp.zeros(shape, dtype=np.float32)
+    fixed *= inverse
+    inverse *= penalty
+    dual, turn, pull = xp.zeros((3, *shape), np.float32), xp.zeros(shape, np.float32), xp.zeros(shape, np.float32)
     x = xp.zeros(shape, dtype=np.float32)
+    parts = slabs(xp, fixed.shape)
     while True:
         total = rfftn(pull)
-        total *= penalty
-        total += fixed
-        total *= inverse
-        new = irfftn(total, shape)
-        change = relative_change(xp, new, x) if stop.due else None
-        x = new
+        del pull
+
+        def add(s: slice, total: Any = total) -> None:
+            t = total[s]
+            t *= inverse[s]
+            t += fixed[s]
+
+        each(add, parts)
+        del add
+        old, x = x, irfftn(total, shape)
+        del total
+        change = relative_change(xp, x, old) if stop.due else None
+        del old
         if stop.step(change):
             return x
-        pull[...] = 0
-        each(lambda s, x=x: split_prior(xp, gradient, x, dual, limit, pull, s), parts, neighbours=True)
+        pull = xp.empty(shape, np.float32)
+        variation(x, dual, turn, pull, None, step, limit=radius)
+        if not stop.due:
+            x = None

@@ -13,6 +13,7 @@ from ferritin.solvers.fidelity import Fidelity, Squared
 from ferritin.solvers.reduction import dot
 from ferritin.solvers.slabs import each, slabs
 from ferritin.solvers.stopping import Stopping
+from ferritin_kernels import variation
 
 REJECT_AT = (15, 25)
 """Iterations after which misfit voxels are weighed anew: late enough for a misfit that means something."""
@@ -44,62 +45,89 @@ class TotalVariation:
         """The minimiser x, and K*x. `stop` watches the relative change of x; `start` is a first guess.
 
         The dual of z is the projection of q = ∇x + dual onto |·| ≤ λ/penalty, and z − dual = q − 2·dual: z is not kept.
+        A volume lives no longer than it is needed, and the model becomes the target in place.
         """
-        shape = self.data.shape
-        rho, mu = np.float32(self.data_penalty), np.float32(self.prior_penalty)
-        gradient, parts = Gradient(self.step), slabs(xp, shape)
-        inverse = self._inverse(xp, gradient)
-        radius, weight = self.prior * (1 / mu), self.fidelity.weighting(xp, self.weight)
-        dual = xp.zeros((3, *shape), dtype=np.float32)
-        data_dual = xp.zeros(shape, dtype=np.float32)
-        target, pull, x = self._first(xp, gradient, start)
+        shape, weight = self.data.shape, self.weight
+        rho, limit = np.float32(self.data_penalty), 1 / self.prior_penalty
+        inverse = self._inverse(xp)
+        dual, turn, data_dual = (xp.zeros(n, dtype=np.float32) for n in ((3, *shape), shape, shape))
+        target, pull, x = self._first(xp, start)
         while True:
-            spectrum = rfftn(target)
-            spectrum *= rho * self.kernel
-            spectrum += mu * rfftn(pull)
-            spectrum *= inverse
-            model = irfftn(spectrum * self.kernel, shape)
-            new = irfftn(spectrum, shape)
-            change = relative_change(xp, new, x) if stop.due else None
-            x = new
+            spectrum, seen = rfftn(target), rfftn(pull)
+            del target, pull
+            self._solve_spectra(xp, inverse, spectrum, seen)
+            target = irfftn(seen, shape)
+            del seen
+            old, x = x, irfftn(spectrum, shape)
+            del spectrum
+            change = relative_change(xp, x, old) if stop.due else None
+            del old
             if stop.step(change):
-                return x, model
+                return x, target
             if self.reject is not None and stop.done in REJECT_AT:
-                weight = self._reweighted(xp, model)
+                weight = self._reweighted(xp, target)
 
-            def split_data(s: slice, model: Any = model, weight: Any = weight) -> None:
-                f, t, u = model[s], target[s], data_dual[s]
-                f += u
-                self.fidelity(xp, f, self.data[s], weight[s], rho, t)
-                xp.subtract(f, t, out=u)
-                t -= u
+            def split_data(s: slice, target: Any = target, weight: Any = weight) -> None:
+                f, u = target[s], data_dual[s]
+                u += f
+                self.fidelity(xp, u, self.data[s], self.fidelity.weighting(xp, weight[s]), rho, f)
+                u -= f
+                f -= u
 
-            each(split_data, parts)
-            pull[...] = 0
-            each(lambda s, x=x: split_prior(xp, gradient, x, dual, radius, pull, s), parts, neighbours=True)
+            each(split_data, slabs(xp, shape))
+            del split_data
+            pull = xp.empty(shape, np.float32)
+            variation(x, dual, turn, pull, self.prior, self.step, limit=limit)
+            if not stop.due:
+                x = None
 
-    def _first(self, xp: Any, gradient: Gradient, start: Any) -> tuple[Any, Any, Any]:
+    def _first(self, xp: Any, start: Any) -> tuple[Any, Any, Any]:
         """Targets of K*x and of ∇ᵀ∇x, and x, before the first iteration."""
         if start is None:
             return self.data.copy(), xp.zeros_like(self.data), xp.zeros_like(self.data)
-        spectrum = rfftn(start)
+        spectrum, gradient = rfftn(start), Gradient(self.step)
         spectrum *= self.kernel
         return irfftn(spectrum, start.shape), gradient.adjoint(xp, gradient(xp, start)), start
 
-    def _inverse(self, xp: Any, gradient: Gradient) -> Any:
+    def _inverse(self, xp: Any) -> Any:
         """Half spectrum of (rho·K² + mu·∇ᵀ∇)⁻¹, 1 where the sum is 0: there, what it multiplies is 0."""
-        total = gradient.normal_spectrum(xp, self.data.shape)
-        total *= np.float32(self.prior_penalty)
-        total += np.float32(self.data_penalty) * self.kernel * self.kernel
-        total += total == 0
-        return 1 / total
+        total = Gradient(self.step).normal_spectrum(xp, self.data.shape)
+
+        def add(s: slice) -> None:
+            t, k = total[s], self.kernel[s]
+            t *= np.float32(self.prior_penalty)
+            t += np.float32(self.data_penalty) * k * k
+            t += t == 0
+            xp.divide(1, t, out=t)
+
+        each(add, slabs(xp, total.shape))
+        return total
+
+    def _solve_spectra(self, xp: Any, inverse: Any, spectrum: Any, seen: Any) -> None:
+        """Spectra of the targets of K*x and ∇ᵀ∇x to those of x and of K*x, in place."""
+        rho, mu = np.float32(self.data_penalty), np.float32(self.prior_penalty)
+
+        def solve(s: slice) -> None:
+            x, y, k = spectrum[s], seen[s], self.kernel[s]
+            x *= rho * k
+            y *= mu
+            x += y
+            x *= inverse[s]
+            xp.multiply(x, k, out=y)
+
+        each(solve, slabs(xp, spectrum.shape))
 
     def _reweighted(self, xp: Any, model: Any) -> Any:
-        """The fidelity's weights after the rejection of misfit voxels (Liu T, et al. MRM 2013;69:467, MERIT)."""
-        misfit = abs((self.data - model) * self.weight)
+        """The data weights after the rejection of misfit voxels (Liu T, et al. MRM 2013;69:467, MERIT)."""
+        misfit = self.data - model
+        misfit *= self.weight
+        xp.abs(misfit, out=misfit)
         spread = 1.4826 * xp.median(misfit[self.weight > 0])
-        misfit /= xp.maximum(self.reject * spread, np.float32(1e-30))
-        return self.fidelity.weighting(xp, self.weight / xp.maximum(misfit, 1) ** 2)
+        misfit /= xp.maximum(self.reject * spread, np.float32(1e-30)).astype(np.float32)
+        xp.maximum(misfit, 1, out=misfit)
+        misfit *= misfit
+        xp.divide(self.weight, misfit, out=misfit)
+        return misfit
 
 
 def split_prior(xp: Any, gradient: Gradient, x: Any, dual: Any, radius: Any, pull: Any, s: slice) -> None:
@@ -119,6 +147,6 @@ def split_prior(xp: Any, gradient: Gradient, x: Any, dual: Any, radius: Any, pul
 
 
 def relative_change(xp: Any, new: Any, old: Any) -> Any:
-    """‖new − old‖/‖new‖."""
-    difference = new - old
-    return xp.sqrt(dot(xp, difference, difference) / xp.maximum(dot(xp, new, new), 1e-30))
+    """‖new − old‖/‖new‖; old is overwritten."""
+    xp.subtract(new, old, out=old)
+    return xp.sqrt(dot(xp, old, old) / xp.maximum(dot(xp, new, new), 1e-30))

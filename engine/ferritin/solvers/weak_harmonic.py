@@ -12,7 +12,8 @@ from ferritin.ops.gradient import Gradient
 from ferritin.solvers.fidelity import Fidelity
 from ferritin.solvers.slabs import each, slabs
 from ferritin.solvers.stopping import Stopping
-from ferritin.solvers.total_variation import relative_change, split_prior
+from ferritin.solvers.total_variation import relative_change
+from ferritin_kernels import variation
 
 
 @dataclass
@@ -38,46 +39,63 @@ class WeakHarmonic:
         shape = self.data.shape
         rho, mu, nu = (np.float32(p) for p in (self.data_penalty, self.prior_penalty, self.harmonic_penalty))
         parts, laplacian = slabs(xp, shape), gradient.normal_spectrum(xp, shape)
-        weight = self.fidelity.weighting(xp, self.weight)
-        radius = xp.full(shape, np.float32(self.prior / self.prior_penalty))
-        zeros = xp.zeros_like(self.data)
-        target, pull, bend, x = self.data.copy(), zeros.copy(), zeros.copy(), zeros.copy()
-        data_dual, bend_dual, dual = zeros.copy(), zeros, xp.zeros((3, *shape), dtype=np.float32)
+        target, pull, bend, x, turn, data_dual, bend_dual = (xp.zeros(shape, np.float32) for _ in range(7))
+        target += self.data
+        dual = xp.zeros((3, *shape), np.float32)
+
         # [rho K² + mu L    rho K        ] [x]   [rho K t + mu p]
         # [rho K            rho + nu L²  ] [h] = [rho t + nu L b],  L the spectrum of ∇ᵀ∇
-        own = rho + nu * laplacian * laplacian
-        inverse = (rho * self.kernel**2 + mu * laplacian) * own - (rho * self.kernel) ** 2
-        inverse[0, 0, 0] = 1
-        inverse = 1 / inverse
-        while True:
-            seen = rho * rfftn(target)
-            first = mu * rfftn(pull)
-            first += self.kernel * seen
-            second = nu * laplacian * rfftn(bend)
+        def solve(s: slice, model: Any, curve: Any, new: Any) -> None:
+            k, l = self.kernel[s], laplacian[s]
+            own = rho + nu * l * l
+            inverse = (rho * k**2 + mu * l) * own - (rho * k) ** 2
+            inverse += inverse == 0
+            seen, first, second = model[s], new[s], curve[s]
+            seen *= rho
+            first *= mu
+            first += k * seen
+            second *= nu * l
             second += seen
-            spectrum = (own * first - rho * self.kernel * second) * inverse
-            spectrum[0, 0, 0] = 0
-            harmonic = (second - rho * self.kernel * spectrum) / own
-            model = irfftn(self.kernel * spectrum + harmonic, shape)
-            curve = irfftn(laplacian * harmonic, shape)
-            new = irfftn(spectrum, shape)
-            change = relative_change(xp, new, x) if stop.due else None
-            x = new
+            first *= own
+            first -= rho * k * second
+            first /= inverse
+            second -= rho * k * first
+            second /= own
+            xp.multiply(k, first, out=seen)
+            seen += second
+            second *= l
+
+        while True:
+            model, new, curve = rfftn(target), rfftn(pull), rfftn(bend)
+            del target, pull, bend
+            each(lambda s, m=model, c=curve, n=new: solve(s, m, c, n), slabs(xp, laplacian.shape))
+            new[0, 0, 0] = 0
+            target = irfftn(model, shape)
+            del model
+            bend = irfftn(curve, shape)
+            del curve
+            old, x = x, irfftn(new, shape)
+            del new
+            change = relative_change(xp, x, old) if stop.due else None
+            del old
             if stop.step(change):
                 return x
 
-            def split(s: slice, model: Any = model, curve: Any = curve) -> None:
-                f, t, u = model[s], target[s], data_dual[s]
-                f += u
-                self.fidelity(xp, f, self.data[s], weight[s], rho, t)
-                xp.subtract(f, t, out=u)
-                t -= u
-                c, b, v = curve[s], bend[s], bend_dual[s]
-                c += v
-                xp.multiply(c, nu / (nu + self.stiffness[s]), out=b)
-                xp.subtract(c, b, out=v)
+            def split(s: slice, target: Any = target, bend: Any = bend) -> None:
+                f, u = target[s], data_dual[s]
+                u += f
+                self.fidelity(xp, u, self.data[s], self.fidelity.weighting(xp, self.weight[s]), rho, f)
+                u -= f
+                f -= u
+                b, v = bend[s], bend_dual[s]
+                v += b
+                xp.multiply(v, nu / (nu + self.stiffness[s]), out=b)
+                v -= b
                 b -= v
 
             each(split, parts)
-            pull[...] = 0
-            each(lambda s, x=x: split_prior(xp, gradient, x, dual, radius, pull, s), parts, neighbours=True)
+            del split
+            pull = xp.empty(shape, np.float32)
+            variation(x, dual, turn, pull, None, self.step, limit=self.prior / self.prior_penalty)
+            if not stop.due:
+                x = None

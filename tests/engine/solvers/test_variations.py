@@ -23,7 +23,7 @@ def test_kspace_form_equals_the_voxel_form():
     """With uniform weights both solvers have the same problem."""
     kernel = RNG.uniform(0.2, 1, ONES.shape).astype(np.float32)
     kernel = np.fft.rfftn(np.fft.irfftn(kernel.astype(complex), SHAPE, axes=(0, 1, 2))).real.astype(np.float32)
-    data = NOISE + 2 * (np.arange(14)[:, None, None] > 6)
+    data = (NOISE + 2 * (np.arange(14)[:, None, None] > 6)).astype(np.float32)
     prior, penalty = 0.3, 0.5
     voxel = TotalVariation(
         kernel,
