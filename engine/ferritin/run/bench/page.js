@@ -15,6 +15,7 @@ const NAMES = { ...COSTS, memory: "memory", iterations: "iterations", valid_shar
 const values = (name) => [...new Set(rows.map((r) => r[name]))];
 const chosen = { dataset: values("dataset")[0], device: values("device")[0], cost: "seconds", metric: "nrmse", all: false };
 const order = {};
+let metric = chosen.metric;  // of the task that is being drawn
 
 function make(tag, attributes = {}, ...children) {
   const svg = ["svg", "path", "circle", "text", "line", "g", "title"].includes(tag);
@@ -39,7 +40,7 @@ const shown = (r, name) => {
   if (name === "seconds" || name === "cpu_seconds") return time(value);
   if (name === "memory") return `${fixed(value / 2 ** 20)} MiB`;
   if (name === "valid_share") return `${fixed(100 * value)} %`;
-  if (name === "median_error") return `${fixed(value)} ${r.task === "r2star" ? "1/s" : "ppm"}`;
+  if (name === "median_error") return `${fixed(value, 2)} ${r.task === "r2star" ? "1/s" : "ppm"}`;
   return fixed(value) + (METRICS[name]?.[1] === "%" ? " %" : "");
 };
 const better = (name) => METRICS[name]?.[2] ?? 1;
@@ -102,14 +103,14 @@ function axes(width, height, xs, ys, { logX = true, label = "", unit = (t) => fi
 function labels(points, x, y, width, height) {
   const taken = [], out = [];
   for (const p of points) {
-    const at = { x: x(p[chosen.cost]), y: y(p[chosen.metric]) }, wide = 6.6 * p.method.length;
+    const at = { x: x(p[chosen.cost]), y: y(p[metric]) }, wide = 6.6 * p.method.length;
     const spots = [[10, 4], [-10 - wide, 4], [10, -10], [10, 18], [-10 - wide, -10], [-10 - wide, 18], [14, 34], [14, -26],
       [-14 - wide, 34], [-14 - wide, -26]];
     const spot = spots.map(([dx, dy]) => ({ x: at.x + dx, y: at.y + dy, w: wide })).find((s) => s.x > 40 && s.x + wide < width - 8
       && s.y > 10 && s.y < height - 40
       && !taken.some((t) => s.x < t.x + t.w + 4 && t.x < s.x + s.w + 4 && Math.abs(s.y - t.y) < 13)
       && !points.some((q) => q !== p && x(q[chosen.cost]) > s.x - 7 && x(q[chosen.cost]) < s.x + wide + 7
-        && Math.abs(y(q[chosen.metric]) - s.y + 4) < 10));
+        && Math.abs(y(q[metric]) - s.y + 4) < 10));
     if (!spot) continue;
     taken.push(spot);
     if (Math.abs(spot.y - at.y) > 12) {
@@ -123,16 +124,16 @@ function labels(points, x, y, width, height) {
 // Points better in accuracy than all cheaper ones.
 function frontier(points, cost, sign) {
   const front = [];
-  for (const p of [...points].sort((a, b) => cost(a) - cost(b) || sign * (a[chosen.metric] - b[chosen.metric]))) {
-    if (!front.length || sign * p[chosen.metric] < sign * front.at(-1)[chosen.metric]) front.push(p);
+  for (const p of [...points].sort((a, b) => cost(a) - cost(b) || sign * (a[metric] - b[metric]))) {
+    if (!front.length || sign * p[metric] < sign * front.at(-1)[metric]) front.push(p);
   }
   return front;
 }
 
 function pareto(list, room) {
-  const cost = (r) => r[chosen.cost], metric = chosen.metric, sign = better(metric);
+  const cost = (r) => r[chosen.cost], sign = better(metric);
   const points = list.filter((r) => cost(r) > 0 && typeof r[metric] === "number");
-  if (!points.length) return null;
+  if (points.length < 2) return null;
   const width = Math.min(1360, room - 24), height = width < 600 ? 320 : 430, isMain = (r) => !Object.keys(r.parameters).length;
   const front = frontier(points, cost, sign), ys = points.map((p) => p[metric]).sort((a, b) => a - b);
   const worst = 2.5 * ys[Math.floor(ys.length / 2)];
@@ -140,7 +141,7 @@ function pareto(list, room) {
   const { g, x, y } = axes(width, height, seen.map(cost), seen.map((p) => p[metric]), {
     label: chosen.cost === "fft_count" ? "FFTs of the volume" : `${COSTS[chosen.cost]} of the method`,
     unit: chosen.cost === "fft_count" ? (t) => fixed(t) : time,
-    yLabel: `${METRICS[metric][0]} ${METRICS[metric][1]} (${sign > 0 ? "lower" : "higher"} is better)` });
+    yLabel: `${METRICS[metric][0]}${METRICS[metric][1] && " "}${METRICS[metric][1]} (${sign > 0 ? "lower" : "higher"} is better)` });
   const step = front.filter((p) => seen.includes(p)).map((p, i) => (i ? `H${x(cost(p))}V${y(p[metric])}`
     : `M${x(cost(p))} ${y(p[metric])}`)).join("");
   g.append(make("path", { class: "front", d: step }));
@@ -158,7 +159,7 @@ function pareto(list, room) {
 }
 
 function sweeps(list) {
-  const out = [], metric = chosen.metric;
+  const out = [];
   for (const method of new Set(list.map((r) => r.method))) {
     const its = list.filter((r) => r.method === method && typeof r[metric] === "number");
     const rest = its.find((r) => !Object.keys(r.parameters).length);
@@ -190,8 +191,9 @@ function sweeps(list) {
 // ---- table and pictures ------------------------------------------------------------------------------------------
 
 function table(task, list) {
-  const names = COLUMNS.filter((c) => list.some((r) => typeof cell(r, c) === "number"));
-  const sort = order[task] ?? (order[task] = { by: "nrmse", sign: 1 });
+  const whole = list.every((r) => !(r.valid_share < 1)), twins = ["valid_share", "nrmse_valid"];  // then these say nothing new
+  const names = COLUMNS.filter((c) => list.some((r) => typeof cell(r, c) === "number") && !(whole && twins.includes(c)));
+  const sort = order[task] ?? (order[task] = { by: task === "r2star" ? metric : "nrmse", sign: 1 });
   const of = (r) => (sort.by === "method" ? r.method : cell(r, sort.by));
   const sorted = list.filter((r) => chosen.all || !Object.keys(r.parameters).length).sort((a, b) => {
     const [u, v] = [of(a) ?? null, of(b) ?? null];
@@ -218,7 +220,7 @@ function card(title, text, images) {
 }
 
 function gallery(list) {
-  const done = list.filter((r) => r.key in pictures.result).sort((a, b) => (a.nrmse ?? Infinity) - (b.nrmse ?? Infinity));
+  const done = list.filter((r) => r.key in pictures.result).sort((a, b) => better(metric) * (a[metric] - b[metric]));
   if (!done.length) return null;
   const target = { field: "total_field", background: "local_field", r2star: "r2star" }[done[0].task] ?? "chi";
   const truth = pictures.truth[`${done[0].dataset}/${target}`];
@@ -227,7 +229,7 @@ function gallery(list) {
   const first = card("truth", "", truth.pictures);
   first.append(legend);
   return make("div", { class: "cards" }, first,
-    ...done.map((r) => card(r.method.replaceAll("+", "+\u200b"), `NRMSE ${shown(r, "nrmse")}`, pictures.result[r.key])));
+    ...done.map((r) => card(r.method.replaceAll("+", "+\u200b"), `${METRICS[metric][0]} ${shown(r, metric)}`, pictures.result[r.key])));
 }
 
 function draw() {
@@ -235,6 +237,7 @@ function draw() {
   for (const [task, [title, meaning]] of Object.entries(tasks)) {
     const list = rows.filter((r) => r.task === task && r.dataset === chosen.dataset && r.device === chosen.device);
     if (!list.length) continue;
+    metric = task === "r2star" ? "median_error" : chosen.metric;  // voids at the rim rule a norm of rates
     const small = sweeps(list), cards = gallery(list);
     sections.push(make("section", { class: "task", id: `task-${task}` }, make("h2", {}, title), make("p", { class: "note" }, meaning),
       pareto(list, place.clientWidth), make("h3", {}, "Results"), table(task, list),

@@ -14,6 +14,7 @@ from ferritin.registry import Method, methods
 from ferritin.run.bench.case import TASKS, Case
 from ferritin.run.bench.dataset import Dataset, make_dataset
 from ferritin.run.bench.external import parse_external
+from ferritin.stages import STAGES
 
 _SWEPT = ("lambda", "alpha", "threshold", "radius_mm", "iterations", "n_iterations")
 _LAMBDAS = (3e-6, 1e-5, 3e-5, 1e-4, 3e-4)  # ppm, for a method that chooses its own
@@ -121,7 +122,7 @@ def _settings(task: str, plan: Plan) -> list[dict[str, dict[str, Any]]]:
     for choice in _combinations(task, plan):
         settings = {m.stage: {"method": m.name} for m in choice}
         out.append(settings)
-        if choice and task != "background+dipole":
+        if choice and task not in ("background+dipole", "chain"):
             last = choice[-1]
             out += [{**settings, last.stage: {"method": last.name, **p}} for p in _swept(last, plan)]
     return out
@@ -129,10 +130,11 @@ def _settings(task: str, plan: Plan) -> list[dict[str, dict[str, Any]]]:
 
 def _combinations(task: str, plan: Plan) -> list[tuple[Method, ...]]:
     """Every method of a stage; for a field every unwrapping that it needs; for total field to χ the methods that make
-    it in one step, and every background removal before the default inversion; the whole chain by the defaults."""
+    it in one step, and every background removal before the default inversion; the whole chain by the defaults, and in a
+    benchmark that varies parameters with one stage at a time done otherwise."""
     wanted = {stage: [m for m in methods(stage) if _wanted(m, plan)] for stage in TASKS[task][0]}
     if task == "chain":
-        return [] if plan.only else [()]
+        return [] if plan.only else [(), *_one_otherwise(plan)]
     if task == "field":
         needs = {m: "unwrapped_phase" in (*m.consumes, *m.optional) for m in wanted["field"]}
         return [(u, m) for m in needs if needs[m] for u in methods("unwrap")] + [(m,) for m in needs if not needs[m]]
@@ -141,6 +143,13 @@ def _combinations(task: str, plan: Plan) -> list[tuple[Method, ...]]:
         return single + [(m,) for m in wanted["background"]]
     (stage,) = TASKS[task][0]
     return [(m,) for m in wanted[stage] if not _single_step(m)]
+
+
+def _one_otherwise(plan: Plan) -> list[tuple[Method, ...]]:
+    """Every method of the chain that is not a default, alone; none in a plan without sweeps."""
+    stages = [s for s in TASKS["chain"][0] if s != "refine"] if plan.sweep else []
+    others = [m for stage in stages for m in methods(stage) if m.name != STAGES[stage].default]
+    return [(m,) for m in others if not _single_step(m)]
 
 
 def _single_step(method: Method) -> bool:

@@ -109,6 +109,15 @@ def test_sweep_is_around_the_default(data):
     assert min(thresholds) < 0.15 < max(thresholds)
 
 
+def test_chain_is_done_by_the_defaults_and_with_one_stage_otherwise(data):
+    first, *others = cases(changed(FULL, {"tasks": ("chain",)}), [data])
+    assert first.settings == {}
+    assert all(len(case.settings) == 1 for case in others)
+    changes = {(stage, said["method"]) for case in others for stage, said in case.settings.items()}
+    assert {("unwrap", "laplacian"), ("background", "vsharp"), ("dipole", "tkd")} <= changes
+    assert ("dipole", STAGES["dipole"].default) not in changes
+
+
 def test_plan_from_a_file(tmp_path, data):
     path = tmp_path / "plan.toml"
     path.write_text('tasks = ["dipole"]\nonly = ["tkd"]\nrepeats = 2\n[sweeps."dipole.tkd"]\nthreshold = [0.1, 0.2]\n')
