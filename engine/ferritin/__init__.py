@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 _FUNCTIONS = {
     "Scan": "ferritin.scan",
+    "align": "ferritin.inversion.orientations",
     "evaluate": "ferritin.metrics",
     "methods": "ferritin.registry",
     "read": "ferritin.io",

@@ -104,6 +104,15 @@ class ReversibleRelaxation(NamedTuple):
     record: Record = Record()
 
 
+class SusceptibilityTensor(NamedTuple):
+    """Result of the stage `orientations` when it finds tensors: their mean, anisotropy and elements."""
+
+    chi: Any
+    chi_anisotropy: Any
+    chi_tensor: Any
+    record: Record = Record()
+
+
 class Sources(NamedTuple):
     """Result of the stage `sources`."""
 
@@ -157,6 +166,34 @@ ARTIFACTS: Mapping[str, Artifact] = {
         Artifact("field_mask", "", _XYZ, "bool", "where the total field can be trusted", "desc-field_mask"),
         Artifact("local_mask", "", _XYZ, "bool", "where the local field is valid", "desc-local_mask"),
         Artifact("chi", "ppm", _XYZ, "float32", "volume susceptibility (SI), relative to a stated reference", "Chimap"),
+        Artifact(
+            "local_fields",
+            "Hz",
+            ("orientation", *_XYZ),
+            "float32",
+            "local fields of several head orientations",
+        ),
+        Artifact("field_noises", "Hz", ("orientation", *_XYZ), "float32", "their standard deviations"),
+        Artifact("b0_dirs", "", ("orientation", "axis"), "float64", "B0 along the grid's axes in each orientation"),
+        Artifact(
+            "chi_orientations", "ppm", _XYZ, "float32", "susceptibility from several orientations", "desc-cosmos_Chimap"
+        ),
+        Artifact(
+            "chi_tensor",
+            "ppm",
+            ("element", *_XYZ),
+            "float32",
+            "susceptibility tensor along the grid's axes: xx, yy, zz, yz, xz, xy",
+            "desc-tensor_Chimap",
+        ),
+        Artifact(
+            "chi_anisotropy",
+            "ppm",
+            _XYZ,
+            "float32",
+            "largest principal susceptibility less the mean of the others",
+            "desc-anisotropy_Chimap",
+        ),
         Artifact(
             "chi_positive", "ppm", _XYZ, "float32", "paramagnetic sources (iron), >= 0", "desc-paramagnetic_Chimap"
         ),
@@ -238,6 +275,14 @@ STAGES: Mapping[str, Stage] = {
             gives={"mask": "local_mask"},
         ),
         Stage("dipole", "dipole", ("chi",), "tv", "susceptibility from the local field", takes={"mask": "local_mask"}),
+        Stage(
+            "orientations",
+            "dipole",
+            ("chi_orientations",),
+            "cosmos",
+            "susceptibility from several orientations of the head",
+            gives={"chi": "chi_orientations"},
+        ),
         Stage(
             "sources",
             "sources",

@@ -43,6 +43,10 @@ def scene():
         cosine = (grid[2] - centre[2]) / np.maximum(r, 1e-6)
         return np.where(r > radius, chi / 3 * (radius / np.maximum(r, 1e-6)) ** 3 * (3 * cosine**2 - 1), 0)
 
+    def turned(angle):
+        """B0 along the axes of a head that is turned by an angle about one axis, then about another."""
+        return (np.sin(angle) * np.cos(2 * angle), np.sin(angle) * np.sin(2 * angle), np.cos(angle))
+
     rng = np.random.default_rng(0)
     mask = distance(0, 0, 0) < 38
     core = distance(6, -4, 2) < 10
@@ -69,6 +73,9 @@ def scene():
         "local_field": local * mask,
         "field_noise": mask * (1 + 0.1 * rng.random(SHAPE)),
         "chi": 0.3 * core,
+        "local_fields": np.stack([local * np.cos(a) * mask for a in np.linspace(0, 1.5, 7)]),
+        "field_noises": np.stack([mask * (1 + 0.1 * rng.random(SHAPE)) for _ in range(7)]),
+        "b0_dirs": np.array([turned(a) for a in np.linspace(0, 1.5, 7)]),
     }
     return {n: np.ascontiguousarray(v, ARTIFACTS[n].dtype) if np.ndim(v) else v for n, v in values.items()}
 
