@@ -42,7 +42,7 @@ def test_the_pair_of_each_voxel_is_that_of_bounded_least_squares():
 
 
 def objective(solver, p, m):
-    model = np.fft.irfftn(np.fft.rfftn(p + m) * solver.kernel, SHAPE)
+    model = np.fft.irfftn(np.fft.rfftn(p + m) * solver.kernel, SHAPE, axes=(0, 1, 2))
     a, b = solver.gains
     total = 0.5 * (solver.weight * (model - solver.data) ** 2).sum()
     total += 0.5 * (solver.certainty * (a * p - b * m - solver.distance) ** 2).sum()
