@@ -32,7 +32,7 @@ def convert(scan: Path, out: Path, seed: int = 1) -> Dataset:
     said = json.loads((scan / "truth" / "scan.json").read_text())
     affine = load_volume(scan / "truth" / "mask.nii.gz")[1]
     for part, name in (("mag", "magnitude"), ("phase", "phase")):
-        files = sorted((scan / "nifti").glob(f"*part-{part}_MEGRE.nii.gz"))
+        files = sorted(scan.rglob(f"*part-{part}_MEGRE.nii.gz"), key=lambda f: (len(f.name), f.name))
         write_nifti(out / "input" / f"{name}.nii.gz", np.stack([load_volume(f)[0] for f in files], -1), affine)
     shutil.copy(scan / "truth" / "mask.nii.gz", out / "input" / "mask.nii.gz")
     for name in TRUTH:
