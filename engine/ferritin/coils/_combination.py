@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ferritin.backend import namespace
+from ferritin.coils import _singularities
+from ferritin.stages import Echoes, Record
 
 
 class Combination:
@@ -44,3 +47,9 @@ class Combination:
         for echo in self._echoes:
             echo *= scale
         return self._echoes
+
+    def finished(self, notes: tuple[str, ...] = (), record: Record | None = None) -> Echoes:
+        """The stage's result; the record tells of coils left out and of singularities of the combined phase."""
+        record = record or Record()
+        echoes = self.result()
+        return Echoes(echoes, 1.0, replace(record, notes=(*record.notes, *notes, _singularities.note(echoes, 1.0))))

@@ -36,7 +36,7 @@ def inati(
     Parameters
     ----------
     coil_images : (coil, echo, x, y, z) complex64 [noise sd]
-        Whitened; only indexed as coil_images[c, e]. The first echo is read twice, others once.
+        Whitened; only indexed as coil_images[c, e]. Echoes 1 and 2 are read twice, others once.
     scan : Scan
         One echo or more.
     smoothing_mm, resolution_mm : float [mm]
@@ -75,4 +75,4 @@ def inati(
         record = Record(iteration, change, "tolerance" if still else "iterations")
         if still:
             break
-    return Echoes(calibration.combine(weights), 1.0, record)
+    return calibration.combine(weights, record)

@@ -8,11 +8,12 @@ import numpy as np
 
 from ferritin.backend import namespace
 from ferritin.coils._combination import Combination
+from ferritin.coils._screening import Screening
 from ferritin.errors import InputError
 from ferritin.ops.poisson import integrate_wrapped
 from ferritin.ops.smooth import CoarseGaussian
 from ferritin.registry import method
-from ferritin.stages import Echoes, Record
+from ferritin.stages import Echoes
 
 _TINY = np.float32(1e-30)
 
@@ -52,23 +53,39 @@ def mcpc3ds(coil_images, scan, *, smoothing_mm: Annotated[float, "mm"] = 8.0, pr
     n_coils, n_echoes = coil_images.shape[:2]
     if n_echoes < 2:
         raise InputError("mcpc3ds needs two echoes, got one; choose --set coils.method=inati")
-    hip, power = 0, 0
+    hip, power, screening = 0, 0, Screening(scan.voxel_mm)
     for coil in range(n_coils):
-        product = coil_images[coil, 0].conj()
-        power += product.real**2 + product.imag**2
-        product *= coil_images[coil, 1]
+        first, second = coil_images[coil, 0], coil_images[coil, 1]
+        screening.add(first, second)
+        product, square = _product(first, second)
         hip += product
+        power += square
         _tell(progress, coil, 3 * n_coils)
+    coils, notes = screening.verdict()
+    for coil in {*range(n_coils)} - {*coils}:
+        product, square = _product(coil_images[coil, 0], coil_images[coil, 1])
+        hip -= product
+        power -= square
     reference = _predicted_first_echo(hip, power, scan)
-    del hip, product, power
+    del hip, product, power, square, second
     smooth = CoarseGaussian(namespace(reference), reference.shape, scan.voxel_mm, smoothing_mm)
     combination = Combination(n_echoes, reference)
-    for coil in range(n_coils):
+    for coil in coils:
         first = coil_images[coil, 0]
         weight = smooth(first * reference.conj())
         combination.add(weight, lambda echo: first if echo == 0 else coil_images[coil, echo])  # noqa: B023
-        _tell(progress, n_coils + 2 * coil + 1, 3 * n_coils)
-    return Echoes(combination.result(), 1.0, Record())
+        _tell(progress, n_coils + 2 * coil, 3 * n_coils)
+    if progress is not None:
+        progress(3 * n_coils, 3 * n_coils)
+    return combination.finished(notes)
+
+
+def _product(first: Any, second: Any) -> tuple[Any, Any]:
+    """conj(first) · second and |first|²."""
+    product = first.conj()
+    square = product.real**2 + product.imag**2
+    product *= second
+    return product, square
 
 
 def _predicted_first_echo(hip: Any, power: Any, scan: Any) -> Any:

@@ -28,6 +28,8 @@ class CoarseGaussian:
     Attributes
     ----------
     coarse_shape : three int
+    noise_gain : float
+        Noise sd of the coarse map, on average, over that of the map.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class CoarseGaussian:
         pairs = [_axis(n, v, sigma_mm, step * sigma_mm) for n, v in zip(shape, voxel_mm)]
         self._down = [xp.asarray(down) for down, _ in pairs]
         self._up = [xp.asarray(up) for _, up in pairs]
+        self.noise_gain = float(np.prod([np.sqrt((down**2).sum(1).mean()) for down, _ in pairs]))
         self.coarse_shape = tuple(down.shape[0] for down, _ in pairs)
 
     def down(self, x: Any) -> Any:

@@ -12,6 +12,8 @@ from synthetic import synthetic
 
 METHODS = {m.name: m.function for m in methods("coils")}
 MULTI_ECHO = {"mcpc3ds"}
+COMPRESSED = {"espirit": 12, "walsh": 12}
+"""Methods whose memory grows up to so many virtual coils."""
 
 
 class Lazy:
@@ -74,10 +76,11 @@ def test_images_are_read_one_by_one_and_seldom(combine):
     assert sum(lazy.reads.values()) <= 4 * (4 + 2)
 
 
-def test_memory_does_not_grow_with_the_coils(combine):
+def test_memory_does_not_grow_with_the_coils(combine, request):
+    few = COMPRESSED.get(request.node.callspec.params["combine"], 4)
     peaks = []
-    for n_coils in (4, 16):
-        s = synthetic(shape=(48, 48, 40), n_coils=n_coils, voxel_mm=(1.0, 1.0, 1.0))
+    for n_coils in (few, few + 12):
+        s = synthetic(shape=(48, 48, 40), te_ms=(4.0, 12.0), n_coils=n_coils, voxel_mm=(1.0, 1.0, 1.0))
         tracemalloc.start()
         combine(Lazy(s.coil_images), s.scan)
         peaks.append(tracemalloc.get_traced_memory()[1])
