@@ -253,7 +253,7 @@ STAGES: Mapping[str, Stage] = {
             "field",
             "field",
             ("total_field", "field_noise"),
-            "linear",
+            "joint",
             "frequency from the phase of all echoes",
             min_echoes=2,
         ),
