@@ -36,6 +36,9 @@ _IGNORE = (
     # Field maps lie with the other maps; BIDS knows the suffix in fmap/ alone, as a means to undistort images.
     "sub-*/anat/*_fieldmap.nii.gz",
     "sub-*/anat/*_fieldmap.json",
+    # BIDS has no suffix for R2'.
+    "sub-*/anat/*_R2primemap.nii.gz",
+    "sub-*/anat/*_R2primemap.json",
 )
 
 
