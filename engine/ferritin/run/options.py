@@ -46,12 +46,12 @@ def size_in_bytes(text: str | None) -> int | None:
     return int(float(number) * (1024 if binary else 1000) ** " kMGT".index(prefix or " "))
 
 
-def named_files(pairs: tuple[str, ...]) -> dict[str, Path]:
-    """`ARTIFACT=FILE` texts as a mapping."""
-    out = {}
+def named_files(pairs: tuple[str, ...]) -> dict[str, Path | tuple[Path, ...]]:
+    """`ARTIFACT=FILE` texts as a mapping; an artifact that comes several times has several files, in their order."""
+    out: dict[str, list[Path]] = {}
     for pair in pairs:
         name, equals, file = pair.partition("=")
         if not equals or not file:
             raise ParameterError(f"--in {pair!r} is not ARTIFACT=FILE, for example local_field=field.nii.gz")
-        out[name.strip()] = Path(file)
-    return out
+        out.setdefault(name.strip(), []).append(Path(file))
+    return {name: tuple(paths) if len(paths) > 1 else paths[0] for name, paths in out.items()}

@@ -13,6 +13,7 @@ from ferritin.io.echoes import load_phase
 from ferritin.io.nifti import load_volume
 from ferritin.io.writing import write_nifti
 from ferritin.run.config import choose
+from ferritin.run.orientations import load_directions, load_orientations
 from ferritin.run.pipeline import reconstruct
 from ferritin.scan import Scan
 from ferritin.stages import ARTIFACTS, STAGES
@@ -21,7 +22,7 @@ from ferritin.units import ms_to_s
 
 def run_stage(
     stage: str,
-    files: Mapping[str, Path],
+    files: Mapping[str, Path | Sequence[Path]],
     out: str | Path,
     *,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
@@ -37,7 +38,8 @@ def run_stage(
     ----------
     files : {artifact: path}
         Units and axes as in stages.py (echoes last in the file). `magnitude` and `phase` [rad], or one of them, make
-        `echoes`.
+        `echoes`. Several paths of `local_field`, `mask` and `magnitude` are several orientations of the head: all are
+        registered to the first. `b0_dirs` is a text file.
     te_ms : echo times [ms]; b0 : field strength [T]
         Needed by the methods that use them.
     phase_scaling : unit of `phase`, when it cannot be recognised; see `ferritin.read`.
@@ -50,13 +52,14 @@ def run_stage(
     if stage not in STAGES:
         raise UnknownMethodError(f"no stage '{stage}'; the stages are {', '.join(STAGES)}")
     method, _ = choose(settings or {}, stage, len(te_ms) or 2)
-    values, affine, findings = _load(files, phase_scaling)
+    several = {name: path for name, path in files.items() if not isinstance(path, (str, Path))}
+    values, affine, findings = load_orientations(several, b0) if several else _load(files, phase_scaling)
     if noise_sd is not None:
         values["noise_sd"] = noise_sd
     lacking = [name for name in method.consumes if name not in values]
     if lacking:
         raise InputError(f"{stage} ({method.name}) needs {', '.join(lacking)}; give --in {lacking[0]}=FILE")
-    shape = next(v.shape[-3:] for v in values.values() if hasattr(v, "shape"))
+    shape = next(v.shape[-3:] for v in values.values() if getattr(v, "ndim", 0) >= 3)
     scan = Scan([ms_to_s(t) for t in te_ms], b0, affine, shape, data=_placed(values, stage))
     maps = reconstruct(scan, targets=STAGES[stage].produces[:1], settings=settings, device=device)
     if maps.missing:
@@ -89,6 +92,9 @@ def _load(files: Mapping[str, Path], phase_scaling: str | None) -> tuple[dict[st
             raise ParameterError(
                 f"--in {name}=...: no such artifact; there are {', '.join(ARTIFACTS)}, magnitude, phase"
             )
+        if name == "b0_dirs":
+            arrays[name] = load_directions(path)
+            continue
         if name == "phase":
             array, affine, findings = load_phase(path, phase_scaling)
         else:

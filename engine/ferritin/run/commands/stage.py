@@ -20,7 +20,8 @@ from ferritin.run.options import SeveralValues, named_files
     multiple=True,
     metavar="ARTIFACT=FILE",
     required=True,
-    help="NIfTI file of an artifact, for example local_field=f.nii.gz (Hz). magnitude= and phase= (rad) make echoes.",
+    help="NIfTI file of an artifact, for example local_field=f.nii.gz (Hz). magnitude= and phase= (rad) make echoes. "
+    "Repeat local_field=, mask= and magnitude= for each orientation of the stage orientations.",
 )
 @click.option("--te-ms", type=float, multiple=True, help="Echo times [ms], several after one option.")
 @click.option("--b0", type=float, help="Field strength [T].")
