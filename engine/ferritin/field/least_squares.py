@@ -8,6 +8,7 @@ import numpy as np
 
 from ferritin.backend import namespace
 from ferritin.errors import InputError
+from ferritin.field._in_time import followed
 from ferritin.ops.poisson import integrate_wrapped, wrap
 from ferritin.registry import method
 from ferritin.stages import Record, UnwrappedPhase
@@ -42,20 +43,12 @@ def least_squares(echoes, mask, scan, *, n_iterations: Annotated[int, ""] = 10) 
     xp = namespace(echoes)
     if not bool(mask.any()):
         raise InputError("the mask is empty, expected at least one voxel; give a mask with --mask")
-    out = xp.zeros(echoes.shape, np.float32)
     product = echoes[1] * echoes[0].conj() if len(echoes) > 1 else echoes[0]
     growth = _congruent(xp.nan_to_num(product, copy=False), mask, n_iterations)
     if len(echoes) == 1:
-        out[0] = growth
-        return UnwrappedPhase(out, Record())
-    te = scan.te_s
-    out[0] = xp.angle(echoes[0]) * mask
-    for e in range(1, len(echoes)):
-        expected = growth * np.float32((te[e] - te[e - 1]) / (te[1] - te[0]))
-        expected += out[e - 1]
-        out[e] = expected + wrap(xp.angle(echoes[e]) - expected)
-        out[e] *= mask
-    return UnwrappedPhase(out, Record())
+        return UnwrappedPhase(growth[None], Record())
+    growth *= np.float32(1 / (scan.te_s[1] - scan.te_s[0]))
+    return UnwrappedPhase(followed(echoes, growth, scan.te_s, mask), Record())
 
 
 def _congruent(product: Any, mask: Any, n_iterations: int) -> Any:
