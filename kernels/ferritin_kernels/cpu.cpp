@@ -3,6 +3,7 @@
 #include "closed.cuh"
 #include "complexfit.cuh"
 #include "echoes.cuh"
+#include "epg.cuh"
 #include "grow.hpp"
 #include "monoexp.cuh"
 #include "parallel.hpp"
@@ -58,6 +59,15 @@ void ferritin_closed(const ClosedArgs* in, int threads) {
     case CLOSED_ARLO: return fit<Closed<W, 0, CLOSED_ARLO>>(*in, in->n_echo, threads);
     case CLOSED_NUMART: return fit<Closed<W, 0, CLOSED_NUMART>>(*in, in->n_echo, threads);
   }
+}
+
+void ferritin_epg(const EpgArgs* in, int threads) {
+  const bool parts = in->n_part > 1, second = in->model == EPG_SECOND;
+  const int lines = epg_lines(in->n_echo, in->n_skip, parts);
+  if (parts && second) return fit<EpgFit<W, 0, 0, EPG_SECOND, true>>(*in, lines, threads);
+  if (parts) return fit<EpgFit<W, 0, 0, EPG_PLAIN, true>>(*in, lines, threads);
+  if (second) return fit<EpgFit<W, 0, 0, EPG_SECOND, false>>(*in, lines, threads);
+  fit<EpgFit<W, 0, 0, EPG_PLAIN, false>>(*in, lines, threads);
 }
 
 void ferritin_romeo_weights(const RomeoWeightsArgs* in, int threads) {

@@ -13,7 +13,8 @@ from ferritin_kernels import gpu
 
 ARCHITECTURES = (75, 80, 90, 120)
 
-# (header, entry, compile-time numbers): most registers on any architecture. No entry may use a stack or spill.
+# (header, entry, compile-time numbers): most registers on any architecture. No entry may spill, nor use a stack but
+# for those of STACK, whose states are too many for registers.
 BUDGET = {
     ("monoexp", "monoexp", (("FERRITIN_ECHOES", 6), ("FERRITIN_GRADIENT", 0), ("FERRITIN_MODEL", 0))): 64,
     ("monoexp", "monoexp", (("FERRITIN_ECHOES", 6), ("FERRITIN_GRADIENT", 0), ("FERRITIN_MODEL", 1))): 64,
@@ -27,6 +28,11 @@ BUDGET = {
     ("closed", "closed", (("FERRITIN_ECHOES", 6), ("FERRITIN_FORM", 0))): 48,
     ("closed", "closed", (("FERRITIN_ECHOES", 6), ("FERRITIN_FORM", 1))): 40,
     ("closed", "closed", (("FERRITIN_ECHOES", 6), ("FERRITIN_FORM", 2))): 40,
+    ("epg", "epg", (("FERRITIN_ECHOES", 10), ("FERRITIN_MODEL", 0), ("FERRITIN_PARTS", 0), ("FERRITIN_SKIP", 0))): 128,
+    ("epg", "epg", (("FERRITIN_ECHOES", 10), ("FERRITIN_MODEL", 1), ("FERRITIN_PARTS", 0), ("FERRITIN_SKIP", 0))): 128,
+    ("epg", "epg", (("FERRITIN_ECHOES", 16), ("FERRITIN_MODEL", 0), ("FERRITIN_PARTS", 0), ("FERRITIN_SKIP", 1))): 168,
+    ("epg", "epg", (("FERRITIN_ECHOES", 10), ("FERRITIN_MODEL", 0), ("FERRITIN_PARTS", 1), ("FERRITIN_SKIP", 0))): 168,
+    ("epg", "epg", (("FERRITIN_ECHOES", 32), ("FERRITIN_MODEL", 0), ("FERRITIN_PARTS", 0), ("FERRITIN_SKIP", 0))): 80,
     ("romeo", "romeo_weights", (("FERRITIN_MAGNITUDE", 2),)): 48,
     ("phase", "phase", ()): 24,
     ("stencil", "stencil", (("FERRITIN_STENCIL", 0),)): 40,
@@ -37,6 +43,9 @@ BUDGET = {
     ("variation", "variation", (("FERRITIN_PART", 1),)): 40,
     ("echoes", "echoes", (("FERRITIN_ECHOES", 6), ("FERRITIN_LINE", 0))): 40,
     ("echoes", "echoes", (("FERRITIN_ECHOES", 6), ("FERRITIN_LINE", 1))): 40,
+}
+STACK = {
+    ("epg", "epg", (("FERRITIN_ECHOES", 32), ("FERRITIN_MODEL", 0), ("FERRITIN_PARTS", 0), ("FERRITIN_SKIP", 0))): 704,
 }
 
 
@@ -68,7 +77,8 @@ def test_cubin_keeps_its_registers(case, arch):
             re.DOTALL,
         ).groups(),
     )
-    assert (stack, stores, loads) == (0, 0, 0)
+    assert (stores, loads) == (0, 0)
+    assert stack <= STACK.get(case, 0)
     assert registers <= BUDGET[case]
 
 
@@ -109,6 +119,23 @@ def test_closed_entry_is_sane_and_agrees(on_host_cuda, n, form):
     np.testing.assert_array_equal(entry.converged, vector.converged)
     np.testing.assert_allclose(entry.rate, vector.rate, rtol=1e-3, atol=0.02)
     np.testing.assert_allclose(entry.error, vector.error, rtol=1e-3, atol=0.02)
+
+
+@pytest.mark.parametrize("n", [0, 1, 37])
+@pytest.mark.parametrize("options", [{}, {"model": "second"}, {"profile": ((1.0, 0.6), (0.8, 0.4))}, {"first": 2}])
+def test_epg_entry_is_sane_and_agrees(on_host_cuda, n, options):
+    echoes, _ = odd_echoes(n, 7)
+    mask, first = np.random.default_rng(1).random(n) > 0.2, options.get("first", 1)
+    options = {name: value for name, value in options.items() if name != "first"}
+    te = 0.005 * np.arange(first, first + 7)
+    with on_host_cuda:
+        entry = ferritin_kernels.epg(echoes, te, mask, noise_sd=1.0, **options)
+    vector = ferritin_kernels.epg(echoes, te, mask, noise_sd=1.0, **options)
+    np.testing.assert_array_equal(entry.iterations > 0, vector.iterations > 0)
+    sure = entry.converged & vector.converged & (vector.error < 5)
+    assert np.count_nonzero(entry.converged != vector.converged) <= 1
+    np.testing.assert_allclose(entry.rate[sure], vector.rate[sure], rtol=5e-3, atol=0.1)
+    np.testing.assert_allclose(entry.error[sure], vector.error[sure], rtol=5e-2, atol=0.05)
 
 
 @pytest.mark.parametrize("n", [0, 1, 37])

@@ -1,0 +1,388 @@
+// Multi-echo spin echo: T2 and the refocusing angle from a Carr-Purcell-Meiboom-Gill train by extended phase graphs.
+// Contract: epg.py; meaning: meaning/epg.py. Launched by cpu.cpp (16 lanes) and gpu.py (one voxel a thread).
+//
+// Only odd orders of dephasing ever reach an echo, and one more of them with every pulse, so that order 2j + 1 is
+// followed from pulse j + 1 to pulse n - j: n²/4 steps for n echoes, exactly. A pulse of angle a leaves F+ + F- as it
+// is and turns (F+ - F-, Z); with Z in units of sin(a)/2 it knows the angle by c = cos(a) alone. So the echoes are a
+// polynomial in c, whose slope does not vanish at 180 degrees where that in a does: the fit's parameter is 1 + c.
+#pragma once
+#include "levenberg.cuh"
+
+namespace ferritin {
+
+enum EpgModel {
+  EPG_PLAIN = 0,   // E[M] = m
+  EPG_SECOND = 1,  // E[M^2] = m^2 + 2 N s^2, as MONOEXP_SECOND
+};
+
+struct EpgArgs {
+  const float* echoes;
+  const unsigned char* mask;
+  const float* weight;
+  const float* atoms;
+  const float* grid;
+  const float* profile;
+  float* s0;
+  float* rate;
+  float* error;
+  float* angle;
+  unsigned char* status;
+  long long n_voxel;
+  int n_echo;
+  int n_skip;
+  int complex_echoes;
+  int model;
+  int n_atom;
+  int n_part;
+  int max_iterations;
+  float duration;
+  float recovery;
+  float noise_sd;
+  float coils;
+  float max_rate;
+  float least;
+  float most;
+  float farthest;
+  float tolerance;
+};
+
+// Lines of W floats that a fit works in.
+FERRITIN_DEVICE constexpr int epg_lines(int n_echo, int n_skip, bool parts) {
+  return (parts ? 4 : 1) * n_echo + 9 * ((n_echo + n_skip + 1) / 2);
+}
+
+// N, SKIP: echoes measured, and echoes before them that were not, known to the compiler (CUDA: everything stays in
+// registers); N = 0: both read from the arguments.
+// PARTS: the voxel is a sum of parts of the slice profile, and the parameter is the angle at the slice's middle [rad].
+template <int W, int N, int SKIP, int MODEL, bool PARTS>
+struct Epg {
+  // Amplitude in units of the largest echo; R2 times the train's duration; 1 + cos of the angle, or the angle. Then
+  // what travels with a voxel: its last step in X, the slope that Gauss-Newton expected there, and how much more the
+  // cost bends in X than Gauss-Newton knows. Where the echoes hardly tell the angle, noise bends as much as they do.
+  enum Parameter { A, RATE, X, STEP, EXPECTED, BEND };
+  enum Sum { COST, G0, G1, H00, H01, H11, G2, H02, H12, H22 };
+  static constexpr int P = 6, K = 10, UNKNOWNS = 3;
+
+  const EpgArgs& in;
+  float* const y;      // (n, W): magnitude over peak
+  float* const state;  // (3 orders, 3, W): F-, F+ and Z of the orders, each with its slopes
+  float* const sum;    // (3, n, W) with PARTS: the echoes and their slopes
+  Float<W> peak, variance, used, out[4];
+  Int<W> usable;
+
+  FERRITIN_DEVICE Epg(const EpgArgs& args, float* scratch)
+      : in(args), y(scratch), state(y + n() * W), sum(state + 9 * orders() * W) {}
+  FERRITIN_DEVICE int n() const { return N ? N : in.n_echo; }
+  FERRITIN_DEVICE int skip() const { return N ? SKIP : in.n_skip; }
+  FERRITIN_DEVICE int train() const { return n() + skip(); }
+  FERRITIN_DEVICE int orders() const { return (train() + 1) / 2; }
+
+  // Read the magnitudes of W voxels and scale them to the largest echo.
+  template <class State>
+  FERRITIN_DEVICE void load(const State* states) {
+    Float<W> per_peak;
+    FERRITIN_UNROLL
+    for (int e = 0; e < n(); ++e) read_magnitude<W>(in.echoes, in.complex_echoes, e * in.n_voxel, states, y + e * W);
+    FOR_LANES {
+      peak[l] = used[l] = 0.f;
+      usable[l] = 1;
+    }
+    FERRITIN_UNROLL
+    for (int e = 0; e < n(); ++e) {
+      const float counts = in.weight[e] > 0.f ? 1.f : 0.f;
+      FOR_LANES {
+        usable[l] &= is_finite(y[e * W + l]) ? 1 : 0;
+        used[l] += counts;
+        peak[l] = maximum(peak[l], counts * y[e * W + l]);
+      }
+    }
+    FOR_LANES {
+      usable[l] &= ((peak[l] > 1e-30f) & (peak[l] < 1e30f)) ? 1 : 0;
+      peak[l] = usable[l] ? peak[l] : 1.f;
+      per_peak[l] = 1.f / peak[l];
+      variance[l] = in.noise_sd * in.noise_sd * per_peak[l] * per_peak[l];
+    }
+    FERRITIN_UNROLL
+    for (int e = 0; e < n(); ++e) FOR_LANES {
+        const float scaled = y[e * W + l] * per_peak[l];
+        y[e * W + l] = usable[l] ? minimum(scaled, 1e3f) : 1.f;
+      }
+  }
+
+  // The atom of a coarse dictionary that lies closest in direction; four at a time, so that no sum waits for itself.
+  FERRITIN_DEVICE void start(Float<W>* p) {
+    Float<W> best;
+    Int<W> at;
+    FOR_LANES {
+      best[l] = -1.f;
+      at[l] = 0;
+    }
+    for (int d = 0; d < in.n_atom; d += 4) {
+      const float* atom = in.atoms + d * n();
+      Float<W> match[4];
+      FERRITIN_UNROLL
+      for (int k = 0; k < 4; ++k) FOR_LANES match[k][l] = 0.f;
+      FERRITIN_UNROLL
+      for (int e = 0; e < n(); ++e, atom += 4) {
+        FOR_LANES {
+          const float data = y[e * W + l];
+          match[0][l] += atom[0] * data;
+          match[1][l] += atom[1] * data;
+          match[2][l] += atom[2] * data;
+          match[3][l] += atom[3] * data;
+        }
+      }
+      FERRITIN_UNROLL
+      for (int k = 0; k < 4; ++k) FOR_LANES {
+          const float m = match[k][l];
+          at[l] = m > best[l] ? d + k : at[l];
+          best[l] = maximum(m, best[l]);
+        }
+    }
+    for (int l = 0; l < W; ++l) {
+      const float* atom = in.grid + 3 * at[l];
+      p[RATE][l] = atom[0];
+      p[X][l] = atom[1];
+      p[A][l] = maximum(best[l] * atom[2], 1e-6f);
+      p[STEP][l] = p[EXPECTED][l] = p[BEND][l] = 0.f;
+    }
+  }
+
+  // Amplitudes m of the echoes of one angle, by c = cos(angle), and their slopes m_e in ln(decay) and m_c in c;
+  // echo(e, m, m_e, m_c) takes those that were measured. Between two pulses every F moves to the place above it:
+  // ... F-_1, F-_0 (the echo), F+_0, F+_1 ...
+  template <class Echo>
+  FERRITIN_DEVICE void follow(const Float<W>& c, const Float<W>& decay, Echo echo) const {
+    const int pulses = train();
+    const float recovery = in.recovery;
+    float* const plus_0 = state + 3 * orders() * W;
+    float* const z_0 = state + 6 * orders() * W;
+    FERRITIN_UNROLL
+    for (int k = 0; k < 9 * orders(); ++k) FOR_LANES state[k * W + l] = 0.f;
+    FOR_LANES plus_0[l] = 1.f;
+    FERRITIN_UNROLL
+    for (int pulse = 1; pulse <= pulses; ++pulse) {
+      const int to = pulses - pulse, top = pulse - 1 < to ? pulse - 1 : to;
+      Float<W> last, last_e, last_c;  // F+ of an order, on its way to the next
+      FOR_LANES last[l] = last_e[l] = last_c[l] = 0.f;
+      FERRITIN_UNROLL
+      for (int j = 0; j < orders(); ++j) {
+        if (j > top) break;  // a loop of known length, which NVRTC unrolls
+        float *const plus = plus_0 + 3 * j * W, *const minus = plus_0 - 3 * (j + 1) * W, *const z = z_0 + 3 * j * W;
+        float* const above = minus + 3 * W;
+        FOR_LANES {
+          const float cosine = c[l], sine2 = 1.f - cosine * cosine, half = 0.5f * decay[l];
+          const float whole = plus[l] + minus[l], apart = plus[l] - minus[l], z0 = z[l];
+          const float turned = cosine * apart + sine2 * z0;
+          const float up = half * (whole + turned), down = half * (whole - turned);
+          z[l] = recovery * (cosine * z0 - apart);
+          plus[l] = last[l];
+          above[l] = down;
+          last[l] = up;
+
+          const int le = W + l;
+          const float whole_e = plus[le] + minus[le], apart_e = plus[le] - minus[le], z_e = z[le];
+          const float turned_e = cosine * apart_e + sine2 * z_e;
+          z[le] = recovery * (cosine * z_e - apart_e);
+          plus[le] = last_e[l];
+          above[le] = half * (whole_e - turned_e) + down;
+          last_e[l] = half * (whole_e + turned_e) + up;
+
+          const int lc = 2 * W + l;
+          const float whole_c = plus[lc] + minus[lc], apart_c = plus[lc] - minus[lc], z_c = z[lc];
+          const float turned_c = cosine * apart_c + sine2 * z_c + (apart - 2.f * cosine * z0);
+          z[lc] = recovery * (cosine * z_c - apart_c + z0);
+          plus[lc] = last_c[l];
+          above[lc] = half * (whole_c - turned_c);
+          last_c[l] = half * (whole_c + turned_c);
+        }
+      }
+      if (top + 1 < to)
+        FOR_LANES {
+          float* const plus = plus_0 + 3 * (top + 1) * W;
+          plus[l] = last[l];
+          plus[W + l] = last_e[l];
+          plus[2 * W + l] = last_c[l];
+        }
+      if (pulse > skip()) echo(pulse - 1 - skip(), plus_0, plus_0 + W, plus_0 + 2 * W);
+    }
+  }
+
+  // Add an echo to the sums: m and its slopes per unit of amplitude, in the rate and in X. Small angles also make
+  // negative echoes, of which the magnitude was measured.
+  FERRITIN_DEVICE void gather(float weight, float data, float amplitude, float variance, float m, float m_rate,
+                              float m_x, Float<W>* q, int l) const {
+    const float sign = m < 0.f ? -1.f : 1.f, signal = amplitude * sign * m;
+    const float up = MODEL == EPG_SECOND ? 2.f * sign * signal : sign;
+    const float j0 = up * m, j1 = up * amplitude * m_rate, j2 = up * amplitude * m_x;
+    float score, w = weight;
+    if constexpr (MODEL == EPG_SECOND) {
+      const float floor = in.coils * variance, z = data * data - floor, u = signal * signal + floor;
+      w = weight / u;
+      score = weight - w * z;
+      q[COST][l] += weight * (u - z * logarithm(u));
+    } else {
+      const float r = signal - data;
+      score = weight * r;
+      q[COST][l] += 0.5f * score * r;
+    }
+    const float w0 = w * j0, w1 = w * j1;
+    q[G0][l] += score * j0;
+    q[G1][l] += score * j1;
+    q[G2][l] += score * j2;
+    q[H00][l] += w0 * j0;
+    q[H01][l] += w0 * j1;
+    q[H02][l] += w0 * j2;
+    q[H11][l] += w1 * j1;
+    q[H12][l] += w1 * j2;
+    q[H22][l] += w * j2 * j2;
+  }
+
+  FERRITIN_DEVICE void evaluate(const Float<W>* p, Float<W>* q) const {
+    const float per_pulse = -1.f / static_cast<float>(train());
+    Float<W> decay, c;
+    FERRITIN_UNROLL
+    for (int k = 0; k < K; ++k) FOR_LANES q[k][l] = 0.f;
+    FOR_LANES {
+      decay[l] = exponential(per_pulse * p[RATE][l]);
+      c[l] = p[X][l] - 1.f;
+    }
+    if constexpr (PARTS) {
+      add_parts(p, decay, per_pulse);
+      FERRITIN_UNROLL
+      for (int e = 0; e < n(); ++e) {
+        const float weight = in.weight[e], *m = sum + e * W, *m_e = m + n() * W, *m_x = m_e + n() * W;
+        FOR_LANES gather(weight, y[e * W + l], p[A][l], variance[l], m[l], m_e[l], m_x[l], q, l);
+      }
+    } else {
+      follow(c, decay, [&](int e, const float* m, const float* m_e, const float* m_c) {
+        const float weight = in.weight[e];
+        FOR_LANES gather(weight, y[e * W + l], p[A][l], variance[l], m[l], per_pulse * m_e[l], m_c[l], q, l);
+      });
+    }
+  }
+
+  // The sum of the slice's parts.
+  FERRITIN_DEVICE void add_parts(const Float<W>* p, const Float<W>& decay, float per_pulse) const {
+    FERRITIN_UNROLL
+    for (int k = 0; k < 3 * n(); ++k) FOR_LANES sum[k * W + l] = 0.f;
+    for (int part = 0; part < in.n_part; ++part) {
+      const float angle = in.profile[2 * part], share = in.profile[2 * part + 1];
+      Float<W> c, slope;
+      FOR_LANES {
+        float sine;
+        sine_cosine(angle * PER_TURN * p[X][l], sine, c[l]);
+        slope[l] = -share * angle * sine;
+      }
+      follow(c, decay, [&](int e, const float* m, const float* m_e, const float* m_c) {
+        float *to = sum + e * W, *to_e = to + n() * W, *to_x = to_e + n() * W;
+        FOR_LANES {
+          to[l] += share * m[l];
+          to_e[l] += share * per_pulse * m_e[l];
+          to_x[l] += slope[l] * m_c[l];
+        }
+      });
+    }
+  }
+
+  // Whether a parameter is held at its bound by the gradient, and leaves the system.
+  FERRITIN_DEVICE static bool held(float value, float gradient, float low, float high) {
+    return ((value <= low) & (gradient > 0.f)) | ((value >= high) & (gradient < 0.f));
+  }
+
+  FERRITIN_DEVICE void solve(const Float<W>* p, const Float<W>* q, const Float<W>& damping, Float<W>* trial,
+                             Float<W>& decrement) const {
+    const float max_rate = in.max_rate * in.duration;
+    FOR_LANES {
+      const float up = 1.f + damping[l], g0 = q[G0][l], g1 = q[G1][l], g2 = q[G2][l];
+      const bool held1 = held(p[RATE][l], g1, 0.f, max_rate), held2 = held(p[X][l], g2, in.least, in.most);
+      // The bend as the last step met it, once noise is most of what is left to explain; farther off it misleads.
+      const float last = p[STEP][l], h22_gauss = q[H22][l];
+      const bool met = absolute(last) > 1e-5f, near = g2 * g2 < 0.05f * h22_gauss * spread(l, q);
+      const float seen = clamp((g2 - p[EXPECTED][l]) / (met ? last : 1.f), -0.5f * h22_gauss, 9.f * h22_gauss);
+      const float bend = near ? (met ? seen : p[BEND][l]) : 0.f;
+      const float h00 = q[H00][l] * up + 1e-20f, h11 = q[H11][l] * up + 1e-20f;
+      const float h22 = (h22_gauss + bend) * up + 1e-20f;
+      const float per_h00 = 1.f / h00, l10 = (held1 ? 0.f : q[H01][l]) * per_h00;
+      const float d1 = maximum(h11 - l10 * l10 * h00, 1e-6f * h11), per_d1 = 1.f / d1;
+      const float l20 = (held2 ? 0.f : q[H02][l]) * per_h00;
+      const float l21 = ((held1 | held2 ? 0.f : q[H12][l]) - l20 * l10 * h00) * per_d1;
+      const float d2 = maximum(h22 - l20 * l20 * h00 - l21 * l21 * d1, 1e-6f * h22);
+      const float z0 = -g0, z1 = (held1 ? 0.f : -g1) - l10 * z0, z2 = (held2 ? 0.f : -g2) - l20 * z0 - l21 * z1;
+      // No farther than the next atom of the dictionary, and not beyond the bounds: the others then follow from there.
+      const float to2 = clamp(p[X][l] + clamp(z2 / d2, -in.farthest, in.farthest), in.least, in.most);
+      const float step2 = to2 - p[X][l], step1 = z1 * per_d1 - l21 * step2;
+      const float step0 = z0 * per_h00 - l10 * step1 - l20 * step2;
+      decrement[l] = z0 * z0 * per_h00 + z1 * z1 * per_d1 + z2 * step2;
+      trial[A][l] = maximum(p[A][l] + step0, 0.05f * p[A][l]);
+      trial[RATE][l] = clamp(p[RATE][l] + step1, 0.f, max_rate);
+      trial[X][l] = to2;
+      const float a = trial[A][l] - p[A][l], rate = trial[RATE][l] - p[RATE][l], x = trial[X][l] - p[X][l];
+      trial[STEP][l] = x;
+      trial[EXPECTED][l] = g2 + q[H02][l] * a + q[H12][l] * rate + h22_gauss * x;
+      trial[BEND][l] = bend;
+    }
+  }
+
+  FERRITIN_DEVICE float moved(int l, const Float<W>* p, const Float<W>* trial) const {
+    const float a = absolute(trial[A][l] - p[A][l]) / trial[A][l];
+    const float rate = absolute(trial[RATE][l] - p[RATE][l]) / (1.f + p[RATE][l]);
+    return maximum(maximum(a, rate), absolute(trial[X][l] - p[X][l]));
+  }
+
+  FERRITIN_DEVICE float spread(int l, const Float<W>* q) const {
+    return MODEL == EPG_SECOND ? 4.f * variance[l] : maximum(variance[l], q[COST][l]);
+  }
+
+  // Back to the units of the data; the standard error of the rate from the inverse of the Gauss-Newton matrix, the
+  // angle taken as known where it is held at a bound (at 180 degrees that is the scatter of the bounded estimate).
+  FERRITIN_DEVICE void finish(const Float<W>* p, const Float<W>* q) {
+    const float unknown = bits_to_float(0x7fc00000u);  // NaN: no echo is left over to tell the noise from
+    FOR_LANES {
+      const bool known = held(p[X][l], q[G2][l], in.least, in.most);
+      const float per_h22 = known ? 0.f : 1.f / maximum(q[H22][l], 1e-20f);
+      const float h00 = q[H00][l] - q[H02][l] * q[H02][l] * per_h22;
+      const float h01 = q[H01][l] - q[H02][l] * q[H12][l] * per_h22;
+      const float h11 = q[H11][l] - q[H12][l] * q[H12][l] * per_h22;
+      const float left = used[l] - UNKNOWNS, residual = left > 0.f ? 2.f * q[COST][l] / left : unknown;
+      const float told = (MODEL == EPG_SECOND ? 4.f : 1.f) * variance[l];
+      const float information = maximum(h11 - h01 * h01 / maximum(h00, 1e-20f), 1e-6f * h11);
+      const float error = square_root((in.noise_sd > 0.f ? told : residual) / information) / in.duration;
+      const float x = clamp(0.5f * p[X][l], 0.f, 1.f);
+      const float angle_of = PARTS ? p[X][l] : 2.f * TWO_PI * angle(square_root(1.f - x), square_root(x));
+      const bool fitted = usable[l] != 0;
+      out[0][l] = fitted ? p[A][l] * peak[l] : 0.f;
+      out[1][l] = fitted ? p[RATE][l] / in.duration : 0.f;
+      out[2][l] = fitted ? error : 0.f;
+      out[3][l] = fitted ? angle_of : 0.f;
+    }
+  }
+
+  FERRITIN_DEVICE void store(long long i, int l, int status) const {
+    in.s0[i] = out[0][l];
+    in.rate[i] = out[1][l];
+    in.error[i] = out[2][l];
+    in.angle[i] = out[3][l];
+    in.status[i] = static_cast<unsigned char>(status);
+  }
+};
+
+template <int W, int N, int SKIP, int MODEL, bool PARTS>
+using EpgFit = Levenberg<W, Epg<W, N, SKIP, MODEL, PARTS>>;
+
+}  // namespace ferritin
+
+#if defined(__CUDACC__) || defined(FERRITIN_HOST_CUDA)
+extern "C" __global__ void epg(ferritin::EpgArgs in) {
+  const long long i = blockIdx.x * static_cast<long long>(blockDim.x) + threadIdx.x;
+  if (i >= in.n_voxel || (in.mask && !in.mask[i])) return;
+  // Up to 18 pulses the states stay in registers; longer trains keep them in local memory.
+  constexpr bool known = FERRITIN_ECHOES + FERRITIN_SKIP <= 18;
+  constexpr int echoes = known ? FERRITIN_ECHOES : 0, skip = known ? FERRITIN_SKIP : 0;
+  float scratch[ferritin::epg_lines(FERRITIN_ECHOES, FERRITIN_SKIP, FERRITIN_PARTS)];
+  ferritin::EpgFit<1, echoes, skip, FERRITIN_MODEL, FERRITIN_PARTS> fit(in, scratch);
+  decltype(fit)::State state;
+  state.voxel = i;
+  fit.run(&state, 1, true, 0, &state);
+}
+#endif
