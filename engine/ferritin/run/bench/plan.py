@@ -173,7 +173,7 @@ def _swept(method: Method, plan: Plan) -> list[dict[str, Any]]:
     default = defaults[name]
     if type(default) not in (int, float) or not default:
         return [{name: value} for value in _LAMBDAS] if name == "lambda" else []
-    values = [default * f for f in plan.sweep if f != 1.0]
+    values = [float(f"{default * f:.6g}") for f in plan.sweep if f != 1.0]
     if isinstance(default, int):
         values = sorted({max(1, round(v)) for v in values} - {default})
     return [{name: value} for value in values]
