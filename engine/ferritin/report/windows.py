@@ -12,6 +12,8 @@ from ferritin.stages import ARTIFACTS
 
 TITLES = {
     "chi": "Susceptibility χ",
+    "chi_positive": "Paramagnetic sources χ⁺",
+    "chi_negative": "Diamagnetic sources χ⁻",
     "r2star": "R2*",
     "local_field": "Local field",
     "total_field": "Total field",
@@ -65,6 +67,8 @@ def window_of(name: str, scan: Scan, inside: np.ndarray) -> Window:
     hz = scan.hz_per_ppm if scan.f0_hz else 100.0
     if name == "chi":
         return Window(-0.15, 0.15, unit)
+    if name in ("chi_positive", "chi_negative"):
+        return Window(0, 0.15, unit) if name == "chi_positive" else Window(-0.1, 0, unit)
     if name == "r2star":
         return Window(0, 100 if b0 > 5 else 50 if b0 > 2 else 30, unit, "inferno")
     if name in ("total_field", "local_field"):
