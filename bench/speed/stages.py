@@ -1,6 +1,6 @@
 """What every method costs, in units of this machine: its own bare FFTs, FFT pairs of the volume, memory bandwidth.
 
-    python bench/speed/stages.py [--sizes 64 128] [--stage dipole] [--method tv] [--check]
+    python bench/speed/stages.py [--sizes 64 128] [--stage dipole] [--method tv] [--check | --add]
 
 Each method runs in a fresh process at each size; the yardsticks are measured in the same process right after. Writes
 bench/results/speed.json. --check compares the ratios with the committed file instead, and fails where one is more than
@@ -123,13 +123,10 @@ def worse(rows: list[dict], committed: list[dict]) -> list[str]:
             continue
         name = f"{row['stage']}.{row['method']} at {row['size']}"
         if row["status"] != "ok":
-            out.append(
-                f"{row['stage']}.{row['method']} at {row['size']}: {row['status']}, was {old['pairs']:.1f} pairs"
-            )
+            out.append(f"{name}: {row['status']}, was {old['pairs']:.1f} pairs")
             continue
         measure = "bare" if row.get("bare") and old.get("bare") else "passes"
         if row[measure] > WORSE * old[measure]:
-            name = f"{row['stage']}.{row['method']} at {row['size']}"
             out.append(f"{name}: {measure} {row[measure]:.2f}, was {old[measure]:.2f}")
     return out
 
@@ -154,7 +151,8 @@ def main() -> None:
     parser.add_argument("--method", nargs="+", default=())
     parser.add_argument("--timeout", type=float, default=600)
     parser.add_argument("--result", type=Path, default=RESULT)
-    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--check", action="store_true", help="compare with the committed ratios")
+    parser.add_argument("--add", action="store_true", help="keep the other rows of the result")
     parser.add_argument("--one", nargs=3)
     a = parser.parse_args()
     if a.one:
@@ -177,6 +175,9 @@ def main() -> None:
         found = worse(rows, json.loads(RESULT.read_text())["rows"])
         print("\n".join(found) or f"none of {len(rows)} ratios is more than {WORSE} times the committed one")
         sys.exit(bool(found))
+    kept = json.loads(a.result.read_text())["rows"] if a.add and a.result.exists() else []
+    name = lambda r: (STAGES.index(r["stage"]), r["method"], r["size"])  # noqa: E731
+    rows = sorted(({name(r): r for r in kept} | {name(r): r for r in rows}).values(), key=name)
     a.result.write_text(json.dumps({"machine": describe(), "rows": rows}, indent=1) + "\n")
 
 
