@@ -65,11 +65,13 @@ class UnwrappedPhase(NamedTuple):
 
 
 class TotalField(NamedTuple):
-    """Result of the stage `field`."""
+    """Result of the stage `field`; reliability and offset from methods that know them."""
 
     total_field: Any
     field_noise: Any
     record: Record = Record()
+    field_reliability: Any = None
+    phase_offset: Any = None
 
 
 class LocalField(NamedTuple):
@@ -161,6 +163,8 @@ ARTIFACTS: Mapping[str, Artifact] = {
         Artifact("r2prime_se", "1/s", _XYZ, "float32", "standard error of R2'", "desc-se_R2primemap"),
         Artifact("unwrapped_phase", "rad", ("echo", *_XYZ), "float32", "phase without 2 pi jumps"),
         Artifact("total_field", "Hz", _XYZ, "float32", "offset from the transmitter frequency", "desc-total_fieldmap"),
+        Artifact("field_reliability", "1", _XYZ, "float32", "chance that no turn is wrong", "desc-reliability_fieldmap"),
+        Artifact("phase_offset", "rad", _XYZ, "float32", "phase of the echoes at TE = 0"),
         Artifact("field_noise", "Hz", _XYZ, "float32", "standard deviation of total_field", "desc-noise_fieldmap"),
         Artifact("local_field", "Hz", _XYZ, "float32", "field of the sources inside the mask", "desc-local_fieldmap"),
         Artifact("field_mask", "", _XYZ, "bool", "where the total field can be trusted", "desc-field_mask"),
@@ -252,7 +256,7 @@ STAGES: Mapping[str, Stage] = {
         Stage(
             "field",
             "field",
-            ("total_field", "field_noise"),
+            ("total_field", "field_noise", "field_reliability"),
             "joint",
             "frequency from the phase of all echoes",
             min_echoes=2,

@@ -75,7 +75,8 @@ struct JointLinearArgs {
   float dephased;
 };
 
-// Fit the field to phases without offset, solve doubtful voxels anew from their neighbours, and tell its variance.
+// Fit the field to phases without offset, solve doubtful voxels anew from their neighbours, and tell its variance and
+// the chance that a turn is wrong.
 struct JointSettleArgs {
   const float* phase;
   const float* power;
@@ -84,6 +85,7 @@ struct JointSettleArgs {
   const int* region;
   float* field;
   float* variance;
+  float* wrong;
   int* counts;
   int n;
   int n_echo;

@@ -45,10 +45,12 @@ class Samples(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """Field [Hz] and its variance [Hz²], (n,) float32; how many voxels were solved anew, and how many cuts moved."""
+    """Field [Hz], its variance [Hz²] and the chance that a turn is wrong, (n,) float32; and how many voxels were solved
+    anew, how many moved by cuts."""
 
     field: np.ndarray
     variance: np.ndarray
+    wrong: np.ndarray
     n_doubtful: int
     n_moved: int
 
@@ -167,14 +169,14 @@ def joint_settle(
 
     lapse_s: 1/lapse [Hz] is by how much the start may be mistaken, besides 1/TE1.
     """
-    field, variance, counts = field.copy(), np.empty_like(field), np.zeros(2, np.int32)
+    field, variance, wrong, counts = field.copy(), np.empty_like(field), np.empty_like(field), np.zeros(2, np.int32)
     api.launch(
         "joint",
         field.size,
-        samples.arrays() | {"region": region, "field": field, "variance": variance, "counts": counts},
+        samples.arrays() | {"region": region, "field": field, "variance": variance, "wrong": wrong, "counts": counts},
         samples.numbers() | {"lapse": lapse_s},
         entry="joint_settle",
         struct="JointSettleArgs",
         threads=threads,
     )
-    return Settled(field, variance, int(counts[0]), int(counts[1]))
+    return Settled(field, variance, wrong, int(counts[0]), int(counts[1]))

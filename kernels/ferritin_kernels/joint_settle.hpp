@@ -24,9 +24,8 @@ class Settle {
     each([&](int v) { slope_[v] = samples_.slope(v, in_.field); });
     in_.counts[1] = cut();
     each([&](int v) { slope_[v] = samples_.slope(v, in_.field); });
-    std::vector<float> wrong(in_.n, 0.f);
-    each([&](int v) { if (known_[v] != SURE) wrong[v] = chance_of_wrong_turn(v); });
-    each([&](int v) { finish(v, wrong[v]); });
+    each([&](int v) { in_.wrong[v] = known_[v] == SURE ? 0.f : chance_of_wrong_turn(v); });
+    each([&](int v) { finish(v, in_.wrong[v]); });
   }
 
  private:

@@ -20,7 +20,7 @@ int main(int, char** argv) {
   for (auto& s : echoes) s = random() % 50 ? 5 * normal(random) : random() % 2 ? NAN : INFINITY;
   for (int e = 0; e < n_echo; ++e) te[e] = 0.004f + 0.005f * e;
   std::vector<int> voxel(n), neighbour(6LL * n), group(n_echo), region(n), counts(2);
-  std::vector<float> phase(n * n_echo), power(n * n_echo), step(3 * n), growth(n), field(n), offset(4 * n), variance(n);
+  std::vector<float> phase(n * n_echo), power(n * n_echo), step(3 * n), growth(n), field(n), offset(4 * n), variance(n), wrong(n);
   std::vector<unsigned char> cost(3 * n, 255);
   joint_graph({mask.data(), voxel.data(), neighbour.data(), total, n, nx, ny, nz});
   joint_polar({echoes.data(), voxel.data(), phase.data(), power.data(), total, n, n_echo}, 0, n);
@@ -34,9 +34,9 @@ int main(int, char** argv) {
                                offset.data(), n, n_echo, n_echo > 3 ? 2 : 1, 1, 0.01f};
   Linear(linear).run(0, n, std::vector<float>(field).data());
   const JointSettleArgs settle{phase.data(), power.data(), neighbour.data(), te.data(), region.data(),
-                               field.data(), variance.data(), counts.data(), n, n_echo, 0.005f, 1};
+                               field.data(), variance.data(), wrong.data(), counts.data(), n, n_echo, 0.005f, 1};
   Settle(settle, 3).run();
   for (int v = 0; v < n; ++v)
-    if (!std::isfinite(field[v]) || !(variance[v] > 0)) return 2;
+    if (!std::isfinite(field[v]) || !(variance[v] > 0) || !(wrong[v] >= 0 && wrong[v] <= 1)) return 2;
   std::printf("%d voxels, %d solved anew\n", n, counts[0]);
 }

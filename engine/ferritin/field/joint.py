@@ -15,6 +15,7 @@ from ferritin_kernels import joint as kernels
 
 _TWO_PI = 2 * math.pi
 _OPEN = 0.7  # coherence of neighbouring offsets below which they are not smooth
+_DOUBTFUL = 0.05  # chance of a wrong turn from which a voxel is reported
 _POLARITY_WIDTH = 3  # the polarity phase is smoothed so much more widely than the offset
 
 
@@ -62,6 +63,7 @@ def joint(
     TotalField
         total_field [Hz], 0 outside the mask. field_noise [Hz]: standard deviation from noise, from the signal's
         unknown place in the voxel (0.06 voxel times the gradient), and from the chance that a turn is wrong.
+        field_reliability: 1 less that chance, 0 outside the mask. phase_offset [rad]: what was held at TE = 0.
 
     Raises
     ------
@@ -88,9 +90,13 @@ def joint(
             f"the phase offset is not smooth in {n_open / len(field):.2%} of the mask; the combination may be poor"
         )
     notes.append(f"{settled.n_doubtful / len(field):.2%} of the voxels were solved anew from their neighbours")
-    total_field, field_noise = np.zeros((2, *mask.shape), np.float32)
-    total_field[mask], field_noise[mask] = settled.field, np.sqrt(settled.variance)
-    return TotalField(total_field, field_noise, Record(notes=tuple(notes)))
+    if n_wrong := int(np.count_nonzero(settled.wrong > _DOUBTFUL)):
+        notes.append(f"{n_wrong} voxels may be on a wrong turn (reliability below {1 - _DOUBTFUL:g})")
+    maps = np.zeros((4, *mask.shape), np.float32)
+    for volume, values in zip(maps, (settled.field, np.sqrt(settled.variance), 1 - settled.wrong, offset)):
+        volume[mask] = values
+    total_field, field_noise, reliability, offset = maps
+    return TotalField(total_field, field_noise, Record(notes=tuple(notes)), reliability, offset)
 
 
 def _check(echoes: Any, mask: Any) -> None:

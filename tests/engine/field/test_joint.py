@@ -126,6 +126,21 @@ def test_noise_voxels_take_the_field_of_their_neighbours():
     assert np.median(result.field_noise[hole]) > 10 * np.median(result.field_noise[mask & ~hole])
 
 
+def test_reliability_is_low_where_turns_are_wrong_and_the_offset_is_the_phase_at_zero():
+    echoes, scan, mask, field = bubble(chi_ppm=6.0, seed=3)
+    result = joint(echoes, mask, scan, 1.0)
+    error = np.abs(errors(result, field, mask))
+    reliability = result.field_reliability[mask]
+    assert (error > 125).any()  # half a turn of the first echo
+    assert reliability[error > 125].mean() < 0.9 * reliability[error < 20].mean()
+    assert reliability[error < 20].mean() > 0.99
+    assert 0 <= reliability.min() <= reliability.max() <= 1
+    x, y = np.ogrid[-43:44:2, -39:40:2]
+    left = np.exp(1j * (result.phase_offset - (0.5 - x**2 / 3000 + y / 60)[..., None]))[mask]
+    assert np.median(np.abs(np.angle(left))) < 0.05
+    assert not result.field_reliability[~mask].any()
+
+
 def test_not_finite_samples_do_no_harm():
     echoes, scan, mask, _ = bubble(chi_ppm=0.5)
     echoes[:, 20, 30, 18] = np.nan
