@@ -62,7 +62,12 @@ def cpu_count() -> int:
 class FFTCount:
     """3-D transforms done inside a `count_ffts` block; one over some axes counts by their share of the cost."""
 
-    count: float = 0.0
+    axes: int = 0
+
+    @property
+    def count(self) -> float:
+        """3-D transforms."""
+        return self.axes / 3
 
     @property
     def pairs(self) -> float:
@@ -88,7 +93,7 @@ def _transform(kind: str, x: Any, *, axes: tuple[int, ...], **options: Any) -> A
     xp = namespace(x)
     for counter in _counters:
         lead = math.prod(n for i, n in enumerate(x.shape) if i < x.ndim - 3)
-        counter.count += lead * len(axes) / 3
+        counter.axes += lead * len(axes)
     if xp is np:
         options |= {"workers": cpu_count(), "overwrite_x": options.pop("overwrite_x", False)}
     else:

@@ -85,6 +85,12 @@ def _convert(method: Method, parameter: Parameter, value: Any) -> Any:
 
 
 _methods: dict[tuple[str, str], Method] = {}
+_around: dict[str, Callable[[Callable], Callable]] = {}
+
+
+def around(stage: str, wrapper: Callable[[Callable], Callable]) -> None:
+    """Put a wrapper around every method of a stage that is registered from now on: what they all can do beside."""
+    _around[stage] = wrapper
 
 
 def method(stage: str, *, source: str, name: str | None = None, host: bool = False) -> Callable[[Callable], Callable]:
@@ -95,7 +101,7 @@ def method(stage: str, *, source: str, name: str | None = None, host: bool = Fal
     """
 
     def register(function: Callable) -> Callable:
-        function = through_the_door(function, host)
+        function = through_the_door(_around.get(stage, lambda f: f)(function), host)
         entry = _describe(stage, name or function.__name__.rstrip("_"), function, source, host)
         _methods[stage, entry.name] = entry
         return function

@@ -83,10 +83,11 @@ class LocalField(NamedTuple):
 
 
 class Susceptibility(NamedTuple):
-    """Result of the stage `dipole`."""
+    """Result of the stage `dipole`; chi_sd when it was asked for."""
 
     chi: Any
     record: Record = Record()
+    chi_sd: Any = None
 
 
 class Relaxation(NamedTuple):
@@ -170,6 +171,7 @@ ARTIFACTS: Mapping[str, Artifact] = {
         Artifact("field_mask", "", _XYZ, "bool", "where the total field can be trusted", "desc-field_mask"),
         Artifact("local_mask", "", _XYZ, "bool", "where the local field is valid", "desc-local_mask"),
         Artifact("chi", "ppm", _XYZ, "float32", "volume susceptibility (SI), relative to a stated reference", "Chimap"),
+        Artifact("chi_sd", "ppm", _XYZ, "float32", "standard deviation of the error of chi", "desc-noise_Chimap"),
         Artifact(
             "local_fields",
             "Hz",
@@ -278,7 +280,14 @@ STAGES: Mapping[str, Stage] = {
             takes={"mask": "field_mask"},
             gives={"mask": "local_mask"},
         ),
-        Stage("dipole", "dipole", ("chi",), "tv", "susceptibility from the local field", takes={"mask": "local_mask"}),
+        Stage(
+            "dipole",
+            "dipole",
+            ("chi", "chi_sd"),
+            "tv",
+            "susceptibility from the local field",
+            takes={"mask": "local_mask"},
+        ),
         Stage(
             "orientations",
             "dipole",

@@ -14,6 +14,7 @@ import numpy as np
 
 from ferritin.errors import ParameterError
 from ferritin.inversion.edges import edge_weight, mean_magnitude
+from ferritin.inversion.noise import noise_level
 from ferritin.inversion.problem import Problem
 from ferritin.ops.gradient import relative_step
 from ferritin.solvers.stopping import Stopping
@@ -21,8 +22,6 @@ from ferritin.solvers.total_variation import TotalVariation
 
 PER_NOISE_VARIANCE = 110.0
 """λ over the noise variance [1/ppm]: the reciprocal of the typical step of chi between neighbours under the prior."""
-WITHOUT_NOISE_MAP = 1e-4
-"""λ [ppm] when nothing is known of the noise."""
 
 
 def sparse_sources(
@@ -42,8 +41,8 @@ def sparse_sources(
     weight, noise = problem.weights(field_noise)
     notes = []
     if lambda_ == "auto":
-        lambda_ = WITHOUT_NOISE_MAP if noise is None else PER_NOISE_VARIANCE * noise**2
-        why = "no noise map" if noise is None else f"noise {1e3 * noise:.3g} ppb"
+        noise, why = noise_level(problem, noise)
+        lambda_ = PER_NOISE_VARIANCE * noise**2
         notes.append(f"lambda = {lambda_:.3g} ppm ({why})")
     if not lambda_ > 0 or not 0 < outside <= 1:
         raise ParameterError(f"lambda = {lambda_}, outside = {outside}; expected lambda > 0 and outside in (0, 1]")

@@ -14,7 +14,7 @@ from properties.fields import scan_of
 @pytest.mark.parametrize("voxel", [(1, 1, 1), (1.0, 1.0, 1.6)])
 def test_slope(b0_dir, voxel):
     scan, mask, chi, labels, field = six_spheres(voxel, b0_dir)
-    found, record = tkd(field, mask, scan, threshold=0.1)
+    found, record, _ = tkd(field, mask, scan, threshold=0.1)
     assert slope(found, chi, labels) == pytest.approx(1, abs=0.12)
     assert not found[~mask].any()
     assert abs(found[mask].mean()) < 1e-4

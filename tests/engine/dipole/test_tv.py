@@ -13,7 +13,7 @@ from properties.fields import sphere_field
 @pytest.mark.parametrize("voxel", [(1, 1, 1), (1.0, 1.0, 1.3)])
 def test_slope(b0_dir, voxel):
     scan, mask, chi, labels, field = six_spheres(voxel, b0_dir)
-    found, record = tv(field, mask, scan, lambda_=2e-5, outside=1.0, reject=None)
+    found, record, _ = tv(field, mask, scan, lambda_=2e-5, outside=1.0, reject=None)
     assert slope(found, chi, labels) == pytest.approx(1, abs=0.05)
     assert record.iterations > 10
     assert record.stopped_by in ("tolerance", "iterations")

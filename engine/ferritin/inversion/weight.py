@@ -1,0 +1,174 @@
+"""How much regularisation: rules that choose `lambda` for any inversion that has one.
+
+auto is the most probable map's weight: the noise variance over the typical size of what the prior counts, a number for
+each method that was measured once (bench/accuracy/automatic_weight.py); it costs nothing. The other rules solve the
+problem for several weights and look at the misfit. The field of sources outside the mask is smooth there and may be
+anything, so that the misfit is judged by its Laplacian, against that of the noise.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from ferritin.errors import ParameterError
+from ferritin.inversion.laplacian import inner_voxels
+from ferritin.inversion.noise import noise_level
+from ferritin.inversion.problem import Problem
+from ferritin.inversion.radians import radians_per_ppm
+from ferritin.inversion.sparse import PER_NOISE_VARIANCE
+from ferritin.ops.gradient import Gradient
+
+Rule = Literal["auto", "l-curve", "discrepancy", "cross-validation"]
+HELD_OUT = 0.05
+"""Share of the voxels that cross-validation predicts from the others."""
+WAYS = tuple(2.0**k for k in range(-6, 4))
+"""Weights that are tried, relative to the automatic one."""
+
+AUTO: dict[str, Callable[[Case], float]] = {
+    "tv": lambda c: PER_NOISE_VARIANCE * c.noise**2,
+    "tfi": lambda c: PER_NOISE_VARIANCE * c.noise**2,
+    "fansi_tv": lambda c: 88 * c.noise**2,
+    "fansi_tgv": lambda c: 88 * c.noise**2,
+    "wh_qsm": lambda c: 88 * c.noise**2,
+    "star": lambda c: 88 * c.noise**2,
+    "tgv": lambda c: 88 * c.noise**2,
+    "hd_qsm": lambda c: 110 * c.noise**2,
+    "tikhonov": lambda c: 2.5e3 * c.noise**2,
+    "closed_form": lambda c: 37 * c.noise**1.3,  # the field's cut at the rim is noise of its own
+    "l1_qsm": lambda c: 42 * c.noise,
+    "medi": lambda c: 1 / (2 * 100 * c.radians * c.voxel_mm * c.noise**2),
+}
+"""λ by method from the noise [ppm], the phase of a ppm [rad] and the voxel [mm]. These have it as their default."""
+
+
+def settle(function: Callable[..., Any], bound: inspect.BoundArguments, unit: str) -> str | None:
+    """Put a number in the place of a rule among the arguments of a call; what to say of it, None when it was one."""
+    rule = bound.arguments.get("lambda_")
+    if not isinstance(rule, str):
+        return None
+    value, why = Case(function, function.__name__, bound).choose(rule)
+    bound.arguments["lambda_"] = value
+    return f"lambda = {value:.3g}{'' if unit == '1' else ' ' + unit} ({why})"
+
+
+@dataclass
+class Case:
+    """One call of an inversion whose weight is to be chosen."""
+
+    function: Callable[..., Any]
+    name: str
+    bound: inspect.BoundArguments
+
+    def __post_init__(self) -> None:
+        given = self.bound.arguments
+        self.field = given["local_field"] if "local_field" in given else given["total_field"]
+        self.mask = given["mask"] if "mask" in given else given["field_mask"]
+        self.scan = given["scan"]
+        self.problem = Problem(self.field, self.mask, self.scan)
+        self.weight, known = self.problem.weights(given.get("field_noise"))
+        self.noise, self.why = noise_level(self.problem, known)
+        self.voxel_mm = float(np.prod(self.scan.voxel_mm)) ** (1 / 3)
+
+    @property
+    def radians(self) -> float:
+        """Phase [rad] of one ppm, for the methods that fit phase."""
+        return radians_per_ppm(self.scan, self.bound.arguments.get("time_s"))
+
+    def choose(self, rule: str) -> tuple[float, str]:
+        """The weight and where it comes from."""
+        if rule == "auto" and self.name in AUTO:
+            return AUTO[self.name](self), self.why
+        rules = {"auto": self._discrepancy, "discrepancy": self._discrepancy, "l-curve": self._l_curve}
+        rules["cross-validation"] = self._cross_validation
+        if rule not in rules:
+            raise ParameterError(f"lambda = '{rule}', expected a number or one of {', '.join(typing.get_args(Rule))}")
+        start = AUTO[self.name](self) if self.name in AUTO else self._default()
+        weights = [start * way for way in WAYS]
+        return rules[rule](weights), f"{'discrepancy' if rule == 'auto' else rule}, {self.why}"
+
+    def _default(self) -> float:
+        """Where the search starts for a method that was not measured."""
+        default = inspect.signature(self.function).parameters["lambda_"].default
+        return 100 * self.noise**2 if isinstance(default, str) else default
+
+    def _discrepancy(self, weights: list[float]) -> float:
+        """The weight whose misfit is the noise; the nearest one tried where none is."""
+        ratios = [self._misfit(self._solve(w), self._inner()) for w in weights]
+        above = next((i for i, r in enumerate(ratios) if r >= 1), len(weights))
+        if above in (0, len(weights)):
+            return weights[0 if above == 0 else -1]
+        low, high = math.log(ratios[above - 1]), math.log(ratios[above])
+        share = -low / max(high - low, 1e-9)
+        return weights[above - 1] * (weights[above] / weights[above - 1]) ** share
+
+    def _l_curve(self, weights: list[float]) -> float:
+        """The weight at the corner: the largest curvature of log roughness against log misfit."""
+        points = []
+        for w in weights:
+            chi = self._solve(w)
+            points.append((0.5 * math.log(self._misfit(chi, self._inner())), math.log(self._roughness(chi))))
+        return weights[corner(*np.array(points).T)]
+
+    def _cross_validation(self, weights: list[float]) -> float:
+        """The weight that predicts the field best where its data were withheld."""
+        if "field_noise" not in inspect.signature(self.function).parameters:
+            raise ParameterError(
+                f"lambda = 'cross-validation' needs a method that weights its data, {self.name} does not; "
+                "take auto, l-curve or discrepancy"
+            )
+        xp, scan = self.problem.xp, self.scan
+        known = self.bound.arguments.get("field_noise")
+        if known is None:
+            known = xp.full(self.field.shape, np.float32(self.noise * scan.hz_per_ppm))
+        draw = np.random.default_rng(0).random(self.field.shape, np.float32) < HELD_OUT
+        out = xp.asarray(draw) if xp is not np else draw
+        noise = xp.where(out, np.float32(np.inf), known)
+        held = self._inner() & self.problem.box.crop(out)
+        errors = [self._misfit(self._solve(w, field_noise=noise), held) for w in weights]
+        return weights[int(np.argmin(errors))]
+
+    def _solve(self, weight: float, **changed: Any) -> Any:
+        """chi [ppm] in the box."""
+        arguments = {**self.bound.arguments, "lambda_": weight, "reference": "none", **changed}
+        known = inspect.signature(self.function).parameters
+        arguments = {n: v for n, v in arguments.items() if n in known and n != "progress"}
+        return self.problem.box.crop(self.function(**arguments).chi)
+
+    def _inner(self) -> Any:
+        return inner_voxels(self.problem.xp, self.problem.inside) & (self.weight > 0)
+
+    def _misfit(self, chi: Any, where: Any) -> float:
+        """Mean square of the Laplacian of the weighted misfit over that of the noise."""
+        xp, gradient = self.problem.xp, Gradient((1.0, 1.0, 1.0))
+        misfit = self.problem.dipole(chi)
+        misfit -= self.problem.field
+        bend = gradient.adjoint(xp, gradient(xp, misfit))
+        variance = xp.where(self.weight > 0, 1 / xp.maximum(self.weight, np.float32(1e-6)) ** 2, 0)
+        expected = 36 * variance
+        for axis in range(3):
+            for way in (-1, 1):
+                expected += xp.roll(variance, way, axis=axis)
+        ratio = (bend * bend / xp.where(where, expected, np.float32(1)))[where]
+        return float(ratio.mean(dtype=np.float64)) / self.noise**2
+
+    def _roughness(self, chi: Any) -> float:
+        """Mean size of the differences between neighbours inside the mask."""
+        xp = self.problem.xp
+        slope = Gradient((1.0, 1.0, 1.0))(xp, chi)
+        size = xp.sqrt((slope * slope).sum(axis=0))[self._inner()]
+        return float(size.mean(dtype=np.float64))
+
+
+def corner(misfit: np.ndarray, roughness: np.ndarray) -> int:
+    """Index of the largest curvature of an L-curve, both in logarithms; positive where it points to the origin."""
+    dx, dy = np.gradient(misfit), np.gradient(roughness)
+    bend = dx * np.gradient(dy) - np.gradient(dx) * dy
+    curvature = bend / np.maximum((dx**2 + dy**2) ** 1.5, 1e-12)
+    return 1 + int(np.argmax(curvature[1:-1]))

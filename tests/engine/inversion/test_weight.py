@@ -1,0 +1,79 @@
+"""The noise of a field without a map, the weight that follows from it, and the rules that look at the misfit."""
+
+import numpy as np
+import pytest
+
+from engine.dipole.phantoms import six_spheres
+from ferritin import registry
+from ferritin.dipole import closed_form, tkd, tv
+from ferritin.errors import ParameterError
+from ferritin.inversion.noise import noise_level
+from ferritin.inversion.problem import Problem
+from ferritin.inversion.weight import corner
+
+SD_PPM = 2e-3
+
+
+def noisy(sd_ppm=SD_PPM, n=48):
+    scan, mask, chi, _, field = six_spheres(n=n)
+    sd = np.float32(sd_ppm * scan.hz_per_ppm)
+    field = field + sd * np.random.default_rng(0).standard_normal(field.shape).astype(np.float32) * mask
+    return scan, mask, chi, field, np.where(mask, sd, 0).astype(np.float32)
+
+
+@pytest.mark.parametrize("sd", [2e-2, 5e-2])
+def test_noise_without_a_map_is_found_in_the_magic_cone(xp, to_xp, sd):
+    scan, mask, _, field, _ = noisy(sd)
+    level, why = noise_level(Problem(to_xp(field), to_xp(mask), scan), None)
+    assert level == pytest.approx(sd, rel=0.15)
+    assert "magic cone" in why
+
+
+def test_noise_by_its_map_is_taken_as_it_is():
+    assert noise_level(None, 1e-3) == (1e-3, "noise 1 ppb by its map")
+
+
+def test_automatic_weight_follows_the_noise_and_is_said():
+    scan, mask, _, field, noise = noisy()
+    first, second = (tv(field, mask, scan, k * noise, iterations=2).record.notes[0] for k in (1, 3))
+    assert "110" not in first
+    assert float(second.split()[2]) == pytest.approx(9 * float(first.split()[2]), rel=0.01)
+
+
+@pytest.mark.parametrize("rule", ["discrepancy", "cross-validation"])
+def test_rules_come_near_the_best_weight(rule):
+    scan, mask, chi, field, noise = noisy(1e-2)
+    truth = (chi - chi[mask].mean()) * mask
+
+    def error(weight):
+        found = tv(field, mask, scan, noise, lambda_=weight, outside=1.0, iterations=30).chi
+        return np.linalg.norm((found - truth)[mask])
+
+    best = min(error(w) for w in np.geomspace(3e-4, 3e-2, 7))
+    assert error(rule) < 2 * best
+
+
+def test_corner_of_an_l():
+    """Log roughness falls, then log misfit grows; far out the roughness collapses, a corner of the other sign."""
+    misfit = np.array([0, 0.02, 0.05, 0.1, 0.6, 1.2, 1.8, 1.9])
+    roughness = np.array([3, 2, 1.2, 0.5, 0.45, 0.4, 0.2, -3])
+    assert corner(misfit, roughness) == 3
+
+
+def test_discrepancy_grows_with_the_noise():
+    weights = []
+    for sd in (1e-2, 4e-2):
+        scan, mask, _, field, _ = noisy(sd)
+        note = closed_form(field, mask, scan, lambda_="discrepancy").record.notes[0]
+        weights.append(float(note.split()[2]))
+    assert weights[1] > 2 * weights[0]
+
+
+def test_what_cannot_be_is_said():
+    scan, mask, _, field, _ = noisy(n=32)
+    with pytest.raises(ParameterError, match="expected a number or one of auto, l-curve"):
+        tv(field, mask, scan, lambda_="best")
+    with pytest.raises(ParameterError, match="needs a method that weights its data"):
+        closed_form(field, mask, scan, lambda_="cross-validation")  # its field is transformed as a whole
+    assert "lambda" not in {p.name for p in registry.find("dipole", "tkd").parameters}
+    assert tkd(field, mask, scan).chi_sd is None
