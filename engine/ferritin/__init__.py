@@ -24,7 +24,19 @@ _FUNCTIONS = {
     "reconstruct": "ferritin.run.pipeline",
     "simulate": "ferritin.phantom",
 }
-_PACKAGES = ("background", "coils", "dipole", "field", "kspace", "mask", "metrics", "phantom", "relax", "sources")
+_PACKAGES = (
+    "background",
+    "coils",
+    "dipole",
+    "field",
+    "iron",
+    "kspace",
+    "mask",
+    "metrics",
+    "phantom",
+    "relax",
+    "sources",
+)
 
 __all__ = ["__version__", *_FUNCTIONS, *_PACKAGES]
 

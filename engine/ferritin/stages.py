@@ -107,6 +107,13 @@ class ReversibleRelaxation(NamedTuple):
     record: Record = Record()
 
 
+class Iron(NamedTuple):
+    """Result of the stage `iron`."""
+
+    iron: Any
+    record: Record = Record()
+
+
 class SusceptibilityTensor(NamedTuple):
     """Result of the stage `orientations` when it finds tensors: their mean, anisotropy and elements."""
 
@@ -164,7 +171,9 @@ ARTIFACTS: Mapping[str, Artifact] = {
         Artifact("r2prime_se", "1/s", _XYZ, "float32", "standard error of R2'", "desc-se_R2primemap"),
         Artifact("unwrapped_phase", "rad", ("echo", *_XYZ), "float32", "phase without 2 pi jumps"),
         Artifact("total_field", "Hz", _XYZ, "float32", "offset from the transmitter frequency", "desc-total_fieldmap"),
-        Artifact("field_reliability", "1", _XYZ, "float32", "chance that no turn is wrong", "desc-reliability_fieldmap"),
+        Artifact(
+            "field_reliability", "1", _XYZ, "float32", "chance that no turn is wrong", "desc-reliability_fieldmap"
+        ),
         Artifact("phase_offset", "rad", _XYZ, "float32", "phase of the echoes at TE = 0"),
         Artifact("field_noise", "Hz", _XYZ, "float32", "standard deviation of total_field", "desc-noise_fieldmap"),
         Artifact("local_field", "Hz", _XYZ, "float32", "field of the sources inside the mask", "desc-local_fieldmap"),
@@ -206,6 +215,7 @@ ARTIFACTS: Mapping[str, Artifact] = {
         Artifact(
             "chi_negative", "ppm", _XYZ, "float32", "diamagnetic sources (myelin), <= 0", "desc-diamagnetic_Chimap"
         ),
+        Artifact("iron", "mg/kg", _XYZ, "float32", "iron in fresh tissue, valid in grey matter alone", "Ironmap"),
     )
 }
 
@@ -300,10 +310,11 @@ STAGES: Mapping[str, Stage] = {
             "sources",
             "sources",
             ("chi_positive", "chi_negative"),
-            "closed_form_r2star",
+            "joint_r2star",
             "paramagnetic and diamagnetic sources apart",
             takes={"mask": "local_mask"},
         ),
+        Stage("iron", "iron", ("iron",), "r2star", "iron concentration by a linear calibration"),
     )
 }
 

@@ -69,7 +69,7 @@ def make_plan(
     """
     steps = {s: Step(s, *choose(settings, s, n_echoes)) for s in STAGES if STAGES[s].produces[0] not in available}
     steps = _in_order(steps)
-    reasons = _impossible(steps, n_echoes)
+    reasons = _impossible(steps, available, n_echoes)
     missing = {t: reasons[maker(t)] for t in targets if maker(t) in reasons and t not in available}
     needed = {_main(t) for t in targets if t not in missing}
     taken: list[Step] = []
@@ -77,7 +77,7 @@ def make_plan(
         main = STAGES[step.stage].produces[0]
         if main in needed and step.stage not in reasons:
             taken.append(step)
-            needed |= {_main(step.source(name)) for name in step.method.consumes}
+            needed |= {_main(read) for read in map(step.source, step.method.consumes) if read not in available}
     return Plan(tuple(reversed(taken)), missing)
 
 
@@ -104,12 +104,12 @@ def _main(artifact: str) -> str:
     return STAGES[stage].produces[0] if stage else artifact
 
 
-def _impossible(steps: Mapping[str, Step], n_echoes: int) -> dict[str, str]:
+def _impossible(steps: Mapping[str, Step], available: Collection[str], n_echoes: int) -> dict[str, str]:
     """Stages that this number of echoes cannot feed, with the reason, through to what follows from them."""
     out: dict[str, str] = {}
     for name, step in steps.items():
         least = STAGES[name].min_echoes
-        causes = [maker(step.source(n)) for n in step.method.consumes]
+        causes = [maker(read) for read in map(step.source, step.method.consumes) if read not in available]
         if n_echoes < least:
             out[name] = (
                 f"needs at least {least} echoes, the scan has {n_echoes}: one echo cannot tell what changes over the "

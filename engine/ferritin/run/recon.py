@@ -39,6 +39,7 @@ class Options:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     start_from: str | None = None
     until: str | None = None
+    separate: bool = False
     keep_echoes: bool = False
     memory: str | None = None
 
@@ -85,6 +86,8 @@ def recon(path: str | Path, out: str | Path, options: Options, progress: Progres
     subject = _label(options.subject or scan.provenance.get("subject") or "01")
     mask = None if options.mask is None else _mask(options.mask, scan)
     targets = targets_until(options.until) if options.until else DEFAULT_TARGETS
+    if options.separate:
+        targets = (*targets, *STAGES["sources"].produces)
     keep = ("echoes",) if options.keep_echoes or scan.n_echoes == 1 else ()
     files = Derivatives(out, subject)
     require(scan, size_in_bytes(options.memory))

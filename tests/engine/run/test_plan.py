@@ -46,3 +46,10 @@ def test_one_echo_says_which_maps_it_cannot_give_and_why():
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(UnknownMethodError, match="total_field"):
         targets_until("everything")
+
+
+def test_what_is_given_is_not_made_again():
+    """A mask that was given asks neither for the stage that makes it nor for the echoes behind that."""
+    plan = make_plan(("chi_positive",), {"chi", "r2prime", "local_mask"}, 0, {"sources": {"method": "closed_form"}})
+    assert [step.stage for step in plan.steps] == ["sources"]
+    assert not plan.missing

@@ -37,6 +37,7 @@ from ferritin.run.options import SeveralValues
     help="Compute this stage or artifact and what follows anew, take what precedes it from OUT.",
 )
 @click.option("--until", metavar="NAME", help="Compute only what this stage or artifact needs.")
+@click.option("--separate", is_flag=True, help="Tell paramagnetic from diamagnetic sources as well (stage sources).")
 @click.option("--keep-echoes", is_flag=True, help="Write the combined magnitude and phase of every echo as well.")
 @click.option("--memory", metavar="SIZE", help="Refuse a run that would need more, for example 6GiB.")
 @click.option(
