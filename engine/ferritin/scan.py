@@ -27,7 +27,7 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """A multi-echo gradient-echo scan: geometry, timing, field, and the data themselves.
+    """A multi-echo scan: geometry, timing, field, and the data themselves.
 
     Attributes
     ----------
@@ -45,6 +45,8 @@ class Scan:
         Readout direction per echo; all +1 when not said.
     readout_axis : int
         Array axis of the readout gradient.
+    sequence : "gradient echo" or "spin echo"
+        What the echoes are; stages that need the other kind refuse them.
     data : mapping of artifact name to value
         What the file supplies: `coil_images` (raw) or `echoes` (NIfTI); see stages.py for units and shapes.
     provenance : dict
@@ -60,6 +62,7 @@ class Scan:
     f0_hz: float | None = None
     polarity: tuple[int, ...] = ()
     readout_axis: int = 0
+    sequence: str = "gradient echo"
     data: Mapping[str, Any] = field(default_factory=dict, repr=False)
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
     findings: tuple[Finding, ...] = ()

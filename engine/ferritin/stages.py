@@ -131,6 +131,15 @@ class Sources(NamedTuple):
     record: Record = Record()
 
 
+class TransverseRelaxation(NamedTuple):
+    """Result of the stage `r2`; b1 is None where the method does not find it."""
+
+    r2: Any
+    r2_se: Any
+    b1: Any
+    record: Record = Record()
+
+
 @dataclass(frozen=True)
 class Artifact:
     """One quantity on its way through the stages.
@@ -167,6 +176,7 @@ ARTIFACTS: Mapping[str, Artifact] = {
         Artifact("s0", "arbitrary", _XYZ, "float32", "magnitude extrapolated to TE = 0", "S0map"),
         Artifact("r2", "1/s", _XYZ, "float32", "transverse relaxation rate", "R2map"),
         Artifact("r2_se", "1/s", _XYZ, "float32", "standard error of R2", "desc-se_R2map"),
+        Artifact("b1", "1", _XYZ, "float32", "refocusing angle over the nominal one", "TB1map"),
         Artifact("r2prime", "1/s", _XYZ, "float32", "reversible relaxation rate, R2* - R2", "R2primemap"),
         Artifact("r2prime_se", "1/s", _XYZ, "float32", "standard error of R2'", "desc-se_R2primemap"),
         Artifact("unwrapped_phase", "rad", ("echo", *_XYZ), "float32", "phase without 2 pi jumps"),
@@ -228,7 +238,7 @@ class Stage:
     impossible. one_echo: the default method when there is one echo.
 
     Methods speak of `mask`, and the map says which one that is at their place in the chain: takes and gives rename what
-    a method consumes and produces.
+    a method consumes and produces. sequence: the kind of echoes that the stage can use (Scan.sequence); None: any.
     """
 
     name: str
@@ -238,6 +248,7 @@ class Stage:
     meaning: str
     min_echoes: int = 0
     one_echo: str | None = None
+    sequence: str | None = None
     takes: Mapping[str, str] = field(default_factory=dict)
     gives: Mapping[str, str] = field(default_factory=dict)
 
@@ -262,6 +273,16 @@ STAGES: Mapping[str, Stage] = {
             "nonlinear",
             "decay of the magnitude over the echoes",
             min_echoes=2,
+            sequence="gradient echo",
+        ),
+        Stage(
+            "r2",
+            "relax",
+            ("r2", "r2_se", "b1"),
+            "epg",
+            "decay of spin echoes",
+            min_echoes=2,
+            sequence="spin echo",
         ),
         Stage("r2prime", "relax", ("r2prime", "r2prime_se"), "difference", "what the field's inhomogeneity adds to R2"),
         Stage("unwrap", "field", ("unwrapped_phase",), "least_squares", "phase without 2 pi jumps"),
@@ -272,6 +293,7 @@ STAGES: Mapping[str, Stage] = {
             "joint",
             "frequency from the phase of all echoes",
             min_echoes=2,
+            sequence="gradient echo",
         ),
         Stage(
             "refine",

@@ -102,9 +102,9 @@ def test_a_left_out_echo_is_as_good_as_absent():
 
 @pytest.mark.parametrize(("model", "sd"), [("plain", 1.0), ("second", 1.0), ("plain", 0.0)])
 def test_kernel_means_the_float64_fit(level, model, sd):
-    echoes, _, _ = trains(1500, sd=1.0, t2=(0.02, 0.15))
+    echoes, _, _ = trains(400, sd=1.0, t2=(0.02, 0.15))
     fit = ferritin_kernels.epg(echoes, te(), model=model, noise_sd=sd, tolerance=1e-5)
-    truth = meaning.fit(echoes.astype(float), SPACING, noise_sd=sd, second=model == "second", iterations=120)
+    truth = meaning.fit(echoes.astype(float), SPACING, noise_sd=sd, second=model == "second", iterations=60)
     assert fit.converged.mean() > 0.999
     off = abs(fit.rate - truth.rate) / truth.error
     assert np.percentile(off, 99) < 0.02
@@ -113,10 +113,10 @@ def test_kernel_means_the_float64_fit(level, model, sd):
 
 
 def test_slice_profile_means_the_float64_fit(level):
-    echoes, _, _ = trains(300, sd=0.5, t2=(0.03, 0.15), angle=(110, 170), profile=SLICE)
+    echoes, _, _ = trains(60, sd=0.5, t2=(0.03, 0.15), angle=(110, 170), profile=SLICE)
     fit = ferritin_kernels.epg(echoes, te(), noise_sd=0.5, profile=SLICE, tolerance=1e-5)
     truth = meaning.fit(
-        echoes.astype(float), SPACING, noise_sd=0.5, profile=SLICE, angles=(np.pi / 3, 1.25 * np.pi), iterations=120
+        echoes.astype(float), SPACING, noise_sd=0.5, profile=SLICE, angles=(np.pi / 3, 1.25 * np.pi), iterations=60
     )
     assert np.percentile(abs(fit.rate - truth.rate) / truth.error, 97) < 0.05
     assert np.percentile(abs(fit.error / truth.error - 1), 97) < 0.05

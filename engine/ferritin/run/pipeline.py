@@ -11,7 +11,7 @@ from ferritin import backend
 from ferritin.errors import FerritinError, InputError
 from ferritin.run.cache import data_key, stage_key
 from ferritin.run.info import StageInfo
-from ferritin.run.plan import DEFAULT_TARGETS, Plan, Step, make_plan
+from ferritin.run.plan import Plan, Step, default_targets, make_plan
 from ferritin.run.progress import Progress
 from ferritin.scan import Scan
 from ferritin.stages import ARTIFACTS, STAGES, check
@@ -45,7 +45,7 @@ class Maps:
 def reconstruct(
     scan: Scan,
     *,
-    targets: Collection[str] = DEFAULT_TARGETS,
+    targets: Collection[str] | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     device: str = "auto",
     mask: Any = None,
@@ -59,9 +59,9 @@ def reconstruct(
     ----------
     scan : Scan
         From `ferritin.read`; its `data` holds `raw` or `echoes`, or any later artifact.
-    targets : names of artifacts
-        What to make; only the stages that these need are run. What cannot be made (one echo has no R2*) is in
-        `missing` with its reason.
+    targets : names of artifacts, optional
+        What to make; only the stages that these need are run. When not given: R2 of spin echoes, everything else of
+        gradient echoes. What cannot be made (one echo has no R2*) is in `missing` with its reason.
     settings : {stage: {"method": name, parameter: value}}, optional
         Choices beside the defaults.
     device : "auto", "cpu", "cuda" or "cuda:n"
@@ -82,13 +82,26 @@ def reconstruct(
     FerritinError
         With the stage and method in its message.
     """
+    targets = default_targets(scan.sequence) if targets is None else targets
     available = dict(scan.data)
     if mask is not None:
         available["mask"] = mask
     available |= _given_masks(available)
     plan = make_plan(targets, available, scan.n_echoes, settings or {})
+    _require_sequence(plan, scan)
     run = _Run(scan, plan, backend.device_of(device), progress or Progress.silent(), reuse)
     return run.execute(available, {*targets, *keep})
+
+
+def _require_sequence(plan: Plan, scan: Scan) -> None:
+    """Raise when a stage cannot use this kind of echoes: spin echoes have no R2*, gradient echoes no R2."""
+    for step in plan.steps:
+        wanted = STAGES[step.stage].sequence
+        if wanted not in (None, scan.sequence):
+            raise InputError(
+                f"{step.stage} is made of {wanted}es, the scan holds {scan.sequence}es; give another scan, or what "
+                f"{step.stage} makes as a file"
+            )
 
 
 def _given_masks(available: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,12 @@ from ferritin.run.config import choose
 from ferritin.stages import ARTIFACTS, STAGES
 
 DEFAULT_TARGETS = ("mask", "r2star", "total_field", "field_mask", "local_field", "chi")
+_SPIN_ECHO_TARGETS = ("mask", "r2")
+
+
+def default_targets(sequence: str) -> tuple[str, ...]:
+    """What is made of a scan when nothing is asked for."""
+    return _SPIN_ECHO_TARGETS if sequence == "spin echo" else DEFAULT_TARGETS
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,8 @@ def run_stage(
     if lacking:
         raise InputError(f"{stage} ({method.name}) needs {', '.join(lacking)}; give --in {lacking[0]}=FILE")
     shape = next(v.shape[-3:] for v in values.values() if getattr(v, "ndim", 0) >= 3)
-    scan = Scan([ms_to_s(t) for t in te_ms], b0, affine, shape, data=_placed(values, stage))
+    sequence = STAGES[stage].sequence or "gradient echo"
+    scan = Scan([ms_to_s(t) for t in te_ms], b0, affine, shape, sequence=sequence, data=_placed(values, stage))
     maps = reconstruct(scan, targets=STAGES[stage].produces[:1], settings=settings, device=device)
     if maps.missing:
         raise InputError(f"{stage}: {next(iter(maps.missing.values()))}; give all echo times with --te-ms")
