@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ferritin.errors import InputError
 from ferritin.io import checks
 from ferritin.scan import Scan
 
@@ -17,6 +18,7 @@ def read(
     polarity: str | Sequence[int] | None = None,
     phase_scaling: str | None = None,
     phase_sign: str | int = "+",
+    sequence: str | None = None,
 ) -> Scan:
     """Read a scan: an ISMRMRD .h5 file, a BIDS dataset or subject folder, or a folder of mag/phase NIfTI files.
 
@@ -34,6 +36,9 @@ def read(
         file's slope and intercept give rad), or the number that is π. Recognised from the values when not given.
     phase_sign : "+" or "-"
         "-" negates the phase, for scanners whose phase falls where the field is higher (GE, as a rule).
+    sequence : "gradient echo" or "spin echo", optional
+        Which images of a folder to take. When not given: gradient echoes with magnitude and phase, and magnitudes of
+        spin echoes (BIDS suffix MESE) where there are none.
 
     Returns
     -------
@@ -50,8 +55,11 @@ def read(
         from ferritin.io import bids
 
         return bids.read(
-            path, te_ms=te_ms, b0=b0, polarity=polarity, phase_scaling=phase_scaling, phase_sign=phase_sign
+            path, te_ms=te_ms, b0=b0, polarity=polarity, phase_scaling=phase_scaling, phase_sign=phase_sign,
+            sequence=sequence,
         )  # fmt: skip
+    if sequence == "spin echo":
+        raise InputError(f"{path} is a raw file, which is read as gradient echoes; give a folder of MESE images")
     from ferritin.io import ismrmrd
 
     return ismrmrd.read(path, te_ms=te_ms, b0=b0, polarity=polarity, phase_sign=phase_sign)

@@ -17,7 +17,7 @@ from ferritin.scan import Scan
 _IMAGE, _LEFT_OUT = (".nii", ".nii.gz"), ("derivatives", "sourcedata", "code")
 _MAX_FILES, _MAX_DEPTH = 20000, 6
 _PART_WORDS = {"mag": "mag", "magnitude": "mag", "phase": "phase", "ph": "phase", "pha": "phase"}
-_PREFERRED = "MEGRE"
+_PREFERRED, _SPIN_ECHO = "MEGRE", "MESE"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +42,15 @@ class Image:
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """The images of one scan: magnitude and phase files in the order of the echoes (one file when they are 4-D)."""
+    """The images of one scan: magnitude and phase files in the order of the echoes (one file when they are 4-D).
+
+    Spin echoes have no phase.
+    """
 
     magnitude: tuple[Image, ...]
     phase: tuple[Image, ...]
     left_out: tuple[Path, ...] = ()
+    sequence: str = "gradient echo"
 
     @property
     def subject(self) -> str | None:
@@ -62,21 +66,24 @@ def read(
     polarity: str | Sequence[int] | None = None,
     phase_scaling: str | None = None,
     phase_sign: str | int = "+",
+    sequence: str | None = None,
 ) -> Scan:
     """Read a folder of images; see ferritin.io.read. The scan's data hold `echoes`, (echo, x, y, z) complex64."""
     from ferritin.io.echoes import scan_of_series
 
     options = {"te_ms": te_ms, "b0": b0, "polarity": polarity, "phase_scaling": phase_scaling, "phase_sign": phase_sign}
-    return scan_of_series(path, find_series(path), **options)
+    return scan_of_series(path, find_series(path, sequence), **options)
 
 
-def find_series(folder: Path) -> Series:
-    """The one scan with magnitude and phase in a folder.
+def find_series(folder: Path, sequence: str | None = None) -> Series:
+    """The one scan with magnitude and phase in a folder, or the one of spin echoes.
+
+    sequence : "gradient echo" or "spin echo"; None: spin echoes only where there are no gradient echoes.
 
     Raises
     ------
     InputError
-        No images, or none with both magnitude and phase.
+        No images, or none of the kind that is wanted.
     AmbiguousError
         Images of several subjects, sessions or scans.
     """
@@ -88,7 +95,11 @@ def find_series(folder: Path) -> Series:
     groups: dict[tuple, list[Image]] = {}
     for image in images:
         groups.setdefault(image.group, []).append(image)
+    spin = [[i for i in g if i.part in ("mag", None)] for g in groups.values() if g[0].words[-1:] == (_SPIN_ECHO,)]
     complete = [g for g in groups.values() if {"mag", "phase"} <= {i.part for i in g}]
+    complete = [g for g in complete if g[0].words[-1:] != (_SPIN_ECHO,)]
+    if sequence == "spin echo" or (sequence is None and not complete and any(spin)):
+        return _spin_echoes(folder, images, [g for g in spin if g])
     if not complete:
         names = ", ".join(i.path.name for i in images[:4])
         raise InputError(
@@ -114,6 +125,20 @@ def find_series(folder: Path) -> Series:
             "for each echo"
         )
     return series
+
+
+def _spin_echoes(folder: Path, images: list[Image], groups: list[list[Image]]) -> Series:
+    """The magnitudes of the one multi-echo spin echo."""
+    if not groups:
+        raise InputError(f"{folder} holds no spin echoes; expected magnitude images with names like echo-1_MESE.nii.gz")
+    if len(groups) > 1:
+        raise AmbiguousError(
+            f"{folder} holds {len(groups)} spin-echo scans ({_differences(groups)}); give the folder of one"
+        )
+    magnitude = _in_order([with_sidecar(i, _dataset_root(folder)) for i in groups[0]], folder)
+    names = {i.path for i in magnitude}
+    left_out = tuple(i.path for i in images if i.path not in names)
+    return Series(magnitude, (), left_out, "spin echo")
 
 
 def _dataset_root(folder: Path) -> Path:

@@ -36,6 +36,9 @@ _IGNORE = (
     # Field maps lie with the other maps; BIDS knows the suffix in fmap/ alone, as a means to undistort images.
     "sub-*/anat/*_fieldmap.nii.gz",
     "sub-*/anat/*_fieldmap.json",
+    # The transmit field found beside R2, likewise.
+    "sub-*/anat/*_TB1map.nii.gz",
+    "sub-*/anat/*_TB1map.json",
     # BIDS has no suffix for R2'.
     "sub-*/anat/*_R2primemap.nii.gz",
     "sub-*/anat/*_R2primemap.json",
@@ -105,7 +108,7 @@ class Writer:
         self.inputs: list[str] = []
 
     def maps(self, maps: Any) -> tuple[Path, ...]:
-        """Write every artifact that has a file in the map of stages, T2* beside R2*, and the echoes if they are there.
+        """Write every artifact that has a file in the map of stages, T2* beside R2*, T2 beside R2, and echoes.
 
         Parameters
         ----------
@@ -122,9 +125,17 @@ class Writer:
         uris = {n: f"bids::{self.tree.prefix}/{path}" for n, path in self.files.items()}
         for name, file in named.items():
             self._image(file, arrays[name], scan, sidecar.of_map(name, scan, maps.stages, uris))
-        if "r2star" in named:
-            self._t2star(arrays["r2star"], scan, sidecar.of_map("r2star", scan, maps.stages, uris), uris["r2star"])
-            self.files["t2star"] = f"anat/{self.tree.prefix}_T2starmap.nii.gz"
+        for rate, name, words in (("r2star", "T2star", "Effective transverse relaxation time: 1/R2*"),
+                                  ("r2", "T2", "Transverse relaxation time: 1/R2")):  # fmt: skip
+            if rate in named:
+                said = sidecar.of_map(rate, scan, maps.stages, uris)
+                said |= {
+                    "Description": f"{words}, at most {LONGEST_T2STAR_S:g} s; 0 where it was not fitted.",
+                    "Units": "s",
+                    "Sources": [uris[rate]],
+                }
+                self._image(f"{name}map", arrays[rate], scan, said, each=_reciprocal)
+                self.files[name.lower()] = f"anat/{self.tree.prefix}_{name}map.nii.gz"
         if arrays.get("echoes") is not None:
             self._echoes(arrays["echoes"], scan, maps.stages)
         return tuple(self.tree.out / name for name in self.names if name.endswith(".nii.gz"))
@@ -151,24 +162,17 @@ class Writer:
         }
         return self._add(f"{self.tree.prefix}_recon.json", lambda path: write_json(path, content))
 
-    def _t2star(self, r2star: np.ndarray, scan: Scan, said: dict[str, Any], source: str) -> None:
-        said |= {
-            "Description": f"Effective transverse relaxation time: 1/R2*, at most {LONGEST_T2STAR_S:g} s; 0 where R2* "
-            "was not fitted.",
-            "Units": "s",
-            "Sources": [source],
-        }
-        self._image("T2starmap", r2star, scan, said, each=_reciprocal)
-
     def _echoes(self, echoes: np.ndarray, scan: Scan, stages: tuple[Any, ...]) -> None:
         """Magnitude and phase of every echo; BIDS wants MEGRE to have the echo in its name, and two echoes at least."""
         info = sidecar.maker("echoes", stages)
         common = {"SkullStripped": False} | (sidecar.made_by(info) if info else {}) | sidecar.acquisition(scan)
         common |= {"InputHash": sidecar.input_hash(scan), "Versions": sidecar.versions()}
         kinds = (("mag", np.abs, "Magnitude", "arbitrary"), ("phase", np.angle, "Phase", "rad"))
+        kinds = kinds[:1] if scan.sequence == "spin echo" else kinds
         for i, (echo, te) in enumerate(zip(echoes, scan.te_s), start=1):
             for part, function, word, unit in kinds:
                 name = f"echo-{i}_part-{part}_MEGRE" if len(echoes) > 1 else f"part-{part}_T2starw"
+                name = f"echo-{i}_MESE" if scan.sequence == "spin echo" else name
                 meaning = {"Description": f"{word} of the combined echo.", "Units": unit, "EchoTime": te}
                 self._image(name, echo, scan, meaning | common, each=function)
                 self.files[name] = f"anat/{self.tree.prefix}_{name}.nii.gz"
@@ -210,10 +214,10 @@ class Writer:
         self.names[:0] = dataset
 
 
-def _reciprocal(r2star: np.ndarray) -> np.ndarray:
-    """T2* [s] of R2* [1/s]; 0 stays 0."""
-    out = np.zeros_like(r2star)
-    np.divide(1, r2star, out=out, where=r2star > 0)
+def _reciprocal(rate: np.ndarray) -> np.ndarray:
+    """T2 or T2* [s] of R2 or R2* [1/s]; 0 stays 0."""
+    out = np.zeros_like(rate)
+    np.divide(1, rate, out=out, where=rate > 0)
     return np.minimum(out, LONGEST_T2STAR_S, out=out)
 
 

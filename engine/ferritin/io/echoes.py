@@ -21,7 +21,8 @@ from ferritin.units import GAMMA_HZ_PER_T
 _FACTS = {
     "Manufacturer": "vendor", "ManufacturersModelName": "model", "SoftwareVersions": "software",
     "InstitutionName": "institution", "ProtocolName": "protocol", "SeriesDescription": "series",
-    "RepetitionTime": "tr_s", "FlipAngle": "flip_deg", "ConversionSoftware": "converter",
+    "RepetitionTime": "tr_s", "FlipAngle": "flip_deg", "RefocusingFlipAngle": "refocusing_deg",
+    "ConversionSoftware": "converter",
 }  # fmt: skip
 
 
@@ -32,7 +33,10 @@ def scan_of_series(
     sign = checks.phase_sign_of(phase_sign)
     scan, magnitude, phase = headers_of_series(path, series, **given)
     findings: list[Finding] = []
-    echoes, scaling = _complex(series, magnitude, phase, phase_scaling, sign, findings)
+    if series.phase:
+        echoes, scaling = _complex(series, magnitude, phase, phase_scaling, sign, findings)
+    else:
+        echoes, scaling = _magnitude(magnitude, findings), "none"
     files = [i.path for i in (*series.magnitude, *series.phase)]
     hashes = {p.relative_to(path).as_posix(): checks.content_hash(p) for p in files}
     total = hashlib.sha256("".join(hashes.values()).encode()).hexdigest()
@@ -79,6 +83,7 @@ def headers_of_series(
         shape=magnitude[0].shape,
         polarity=checks.signs(polarity) or (),
         readout_axis=_readout_axis(sidecars[0]),
+        sequence=series.sequence,
         provenance=provenance,
         findings=tuple(findings),
     )
@@ -86,7 +91,7 @@ def headers_of_series(
 
 
 def _n_echoes(magnitude: list[Nifti], phase: list[Nifti], path: Path) -> int:
-    counts = [sum(f.n_volumes for f in files) for files in (magnitude, phase)]
+    counts = [sum(f.n_volumes for f in files) for files in (magnitude, phase or magnitude)]
     if counts[0] != counts[1] or (len(magnitude) > 1 and counts[0] != len(magnitude)):
         raise InputError(
             f"{path}: {counts[0]} magnitude and {counts[1]} phase volumes in {len(magnitude)} files each; expected one "
@@ -105,7 +110,7 @@ def _echo_times(series: Series, n: int, te_ms: Sequence[float] | None, path: Pat
                 f"{path}: {n} echoes, but {len(given)} echo times {ms} ms; give one for each with --te-ms"
             )
         return given
-    said = [_said_times(images) for images in (series.magnitude, series.phase)]
+    said = [_said_times(images) for images in (series.magnitude, series.phase) if images]
     known = [t for t in said if t is not None]
     if not known:
         raise HeaderError(f"{path}: no echo times (EchoTime in the sidecars); give them with --te-ms")
@@ -190,18 +195,11 @@ def _complex(
     Stored magnitude and phase wait in the real and the imaginary part until the range of all phases is known; then
     each slab becomes complex in place. Nothing is read twice and no echo is copied.
     """
-    n_echoes = sum(file.n_volumes for file in magnitude)
-    out = np.empty((n_echoes, *magnitude[0].shape), np.complex64)
-    for echo, (file, volume) in zip(out, _volumes(magnitude)):
-        with np.errstate(invalid="ignore", over="ignore"):  # such voxels are counted below
-            np.multiply(volume, file.slope, out=echo.real, casting="unsafe")
-            echo.real += np.float32(file.intercept)
+    out = _real_parts(magnitude)
     for echo, (_, volume) in zip(out, _volumes(phase)):
         with np.errstate(invalid="ignore", over="ignore"):
             echo.imag = volume
-    n_bad = sum(_zero_bad(echo) for echo in out)
-    if n_bad:
-        findings.append(Finding(f"{n_bad} voxels are NaN or infinite in magnitude or phase", "set to zero"))
+    _zero_all_bad(out, findings)
     scales = [(file.slope, file.intercept) for file in phase for _ in range(file.n_volumes)]
     stored, scaled = _ranges(out, scales)
     units = [str(p.sidecar.get("Units", "")).lower() for p in series.phase]
@@ -211,6 +209,30 @@ def _complex(
     for echo, scale in zip(out, scales):
         _to_complex(echo, *(sign * v for v in scaling.linear(*scale)))
     return out, scaling.name
+
+
+def _magnitude(magnitude: list[Nifti], findings: list[Finding]) -> np.ndarray:
+    """Echoes without phase, (echo, x, y, z) complex64."""
+    out = _real_parts(magnitude)
+    _zero_all_bad(out, findings)
+    return out
+
+
+def _real_parts(magnitude: list[Nifti]) -> np.ndarray:
+    """Complex echoes that hold the magnitudes, scaled, and no imaginary part."""
+    n_echoes = sum(file.n_volumes for file in magnitude)
+    out = np.zeros((n_echoes, *magnitude[0].shape), np.complex64)
+    for echo, (file, volume) in zip(out, _volumes(magnitude)):
+        with np.errstate(invalid="ignore", over="ignore"):  # such voxels are counted later
+            np.multiply(volume, file.slope, out=echo.real, casting="unsafe")
+            echo.real += np.float32(file.intercept)
+    return out
+
+
+def _zero_all_bad(echoes: np.ndarray, findings: list[Finding]) -> None:
+    n_bad = sum(_zero_bad(echo) for echo in echoes)
+    if n_bad:
+        findings.append(Finding(f"{n_bad} voxels are NaN or infinite in magnitude or phase", "set to zero"))
 
 
 def _volumes(files: list[Nifti]) -> Iterator[tuple[Nifti, np.ndarray]]:

@@ -18,7 +18,7 @@ from ferritin.run.earlier import Earlier
 from ferritin.run.memory import require
 from ferritin.run.options import size_in_bytes
 from ferritin.run.pipeline import Maps, reconstruct
-from ferritin.run.plan import DEFAULT_TARGETS, maker, targets_until
+from ferritin.run.plan import default_targets, maker, targets_until
 from ferritin.run.progress import Progress
 from ferritin.scan import Scan
 from ferritin.stages import STAGES
@@ -85,7 +85,7 @@ def recon(path: str | Path, out: str | Path, options: Options, progress: Progres
     scan = _read(path, options)
     subject = _label(options.subject or scan.provenance.get("subject") or "01")
     mask = None if options.mask is None else _mask(options.mask, scan)
-    targets = targets_until(options.until) if options.until else DEFAULT_TARGETS
+    targets = targets_until(options.until) if options.until else default_targets(scan.sequence)
     if options.separate:
         targets = (*targets, *STAGES["sources"].produces)
     keep = ("echoes",) if options.keep_echoes or scan.n_echoes == 1 else ()
@@ -115,6 +115,7 @@ def _read(path: Path, options: Options) -> Scan:
         polarity=options.polarity,
         phase_scaling=options.phase_scaling,
         phase_sign=options.phase_sign,
+        sequence=STAGES[maker(targets_until(options.until)[0])].sequence if options.until else None,
     )
 
 
