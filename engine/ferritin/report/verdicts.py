@@ -203,10 +203,11 @@ def chi_sign(s: _Sample) -> Verdict | None:
     """Where R2* is highest, veins and the pallidum dominate: iron and deoxyhaemoglobin are paramagnetic, chi > 0."""
     if "chi" not in s.maps or "r2star" not in s.maps or s.mask("chi") is None:
         return None
-    rounds = max(1, round(4 / max(s.voxel_mm)))
-    deep = ndimage.binary_erosion(s.mask("chi"), iterations=rounds)
-    deep &= np.isfinite(s.maps["chi"]) & np.isfinite(s.maps["r2star"])
-    if deep.sum() < 2000:
+    depth = ndimage.distance_transform_edt(np.pad(s.mask("chi"), 1), sampling=s.voxel_mm)[1:-1, 1:-1, 1:-1]
+    known = np.isfinite(s.maps["chi"]) & np.isfinite(s.maps["r2star"])
+    # Beside air and bone dephasing makes the highest R2*, and chi is poor there: look deep inside, if there is one.
+    deep = next((d for d in (known & (depth > mm) for mm in (10, 4)) if d.sum() >= 2000), None)
+    if deep is None:
         return None
     chi, r2star = s.maps["chi"][deep], s.maps["r2star"][deep]
     excess = float(np.median(chi[r2star >= np.percentile(r2star, 98)]) - np.median(chi))

@@ -125,3 +125,15 @@ def test_checks_without_their_maps_are_left_out():
 def test_the_worst_level_counts():
     assert worst([]) is None
     assert worst([Verdict("a", "", "ok", ""), Verdict("b", "", "fail", ""), Verdict("c", "", "warn", "")]) == "fail"
+
+
+@pytest.mark.parametrize(("sign", "level"), [(1, "ok"), (-1, "fail")])
+def test_dephased_voxels_at_the_rim_do_not_hide_the_sign(sign, level):
+    """Beside air R2* is higher than any tissue's, whatever chi is there."""
+    maps = head()
+    mask = maps.artifacts["local_mask"]
+    rim = mask & ~np.roll(mask, 2, 1)  # a shell as thick as a sinus' shadow, with the opposite chi
+    maps.artifacts["r2star"][rim] = 300
+    maps.artifacts["chi"][rim] = -0.2
+    maps.artifacts["chi"] *= sign
+    assert verdicts(maps)["sign of the phase"].level == level
