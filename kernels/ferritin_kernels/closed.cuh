@@ -32,9 +32,8 @@ struct ClosedArgs {
 
 template <int W, int N, int FORM>
 struct Closed {
-  struct State {
-    long long voxel;
-  };
+  using State = Voxel;
+
   const ClosedArgs& in;
   float* const y;  // (n, W): magnitude over peak, less the noise floor
   Float<W> peak, variance, rate, relative;  // relative: error of the rate over the noise
@@ -194,17 +193,29 @@ struct Closed {
       }
     }
     const float freedom = static_cast<float>(n() - 2);
-    const float per_freedom = freedom > 0.f ? 1.f / freedom : bits_to_float(0x7fc00000u);
-    for (int l = 0; l < count; ++l) {
-      const long long i = states[l].voxel;
-      const float a = md[l] / dd[l], left = maximum(mm[l] - a * md[l], 0.f) * per_freedom;
-      const float r = rate[l] / in.span, s0 = a * peak[l] * exponential(clamp(r * in.te1, 0.f, 80.f));
-      const float spread = in.noise_sd > 0.f ? variance[l] : left;
-      in.s0[i] = usable[l] ? s0 : 0.f;
-      in.rate[i] = usable[l] ? r : 0.f;
-      in.error[i] = usable[l] ? square_root(spread) * relative[l] / in.span : 0.f;
-      in.status[i] = usable[l] ? 128 : 0;
+    const float per_freedom = freedom > 0.f ? 1.f / freedom : bits_to_float(0x7fc00000u), per_span = 1.f / in.span;
+    Float<W> out[3];
+    FOR_LANES {
+      const float a = md[l] / dd[l], left = maximum(mm[l] - a * md[l], 0.f) * per_freedom, r = rate[l] * per_span;
+      const float s0 = a * peak[l] * exponential(clamp(r * in.te1, 0.f, 80.f));
+      const float error = square_root(in.noise_sd > 0.f ? variance[l] : left) * relative[l] * per_span;
+      out[0][l] = usable[l] ? s0 : 0.f;
+      out[1][l] = usable[l] ? r : 0.f;
+      out[2][l] = usable[l] ? error : 0.f;
     }
+    const long long first = states[0].voxel;
+    if (count == W && side_by_side<W>(states)) {
+      FOR_LANES store(first + l, l, out);
+    } else {
+      for (int l = 0; l < count; ++l) store(states[l].voxel, l, out);
+    }
+  }
+
+  FERRITIN_DEVICE void store(long long i, int l, const Float<W>* out) const {
+    in.s0[i] = out[0][l];
+    in.rate[i] = out[1][l];
+    in.error[i] = out[2][l];
+    in.status[i] = usable[l] ? 128 : 0;
   }
 };
 

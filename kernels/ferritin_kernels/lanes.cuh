@@ -161,33 +161,49 @@ FERRITIN_DEVICE float angle(float y, float x) {
   return y < 0.f ? -half : half;
 }
 
-// Real and imaginary parts of the voxels of W states, from a complex echo that starts at voxel `first`.
-template <int W, class State>
-FERRITIN_DEVICE void read_complex(const float* echoes, long long first, const State* states, float* re, float* im) {
-  const float* echo = echoes + 2 * (first + states[0].voxel);
-  if (states[W - 1].voxel - states[0].voxel == W - 1) {
+// A voxel that has not begun.
+struct Voxel {
+  long long voxel;
+};
+
+template <int W, class Place>
+FERRITIN_DEVICE bool side_by_side(const Place* places) {
+  constexpr int before = W > 1 ? W - 2 : 0;  // a short group repeats its last voxel, so its ends alone can deceive
+  return places[W - 1].voxel - places[0].voxel == W - 1 && places[before].voxel - places[0].voxel == before;
+}
+
+// Real and imaginary parts of W voxels, from a complex echo that starts at voxel `first`.
+template <int W, class Place>
+FERRITIN_DEVICE void read_complex(const float* echoes, long long first, const Place* places, float* re, float* im) {
+  if (side_by_side<W>(places)) {
+    const float* echo = echoes + 2 * (first + places[0].voxel);
     FOR_LANES {
       re[l] = echo[2 * l];
       im[l] = echo[2 * l + 1];
     }
   } else {
     for (int l = 0; l < W; ++l) {
-      re[l] = echoes[2 * (first + states[l].voxel)];
-      im[l] = echoes[2 * (first + states[l].voxel) + 1];
+      re[l] = echoes[2 * (first + places[l].voxel)];
+      im[l] = echoes[2 * (first + places[l].voxel) + 1];
     }
   }
 }
 
-// Magnitudes of the voxels of W states, from a real or complex echo.
-template <int W, class State>
-FERRITIN_DEVICE void read_magnitude(const float* echoes, int is_complex, long long first, const State* states,
+// Magnitudes of W voxels, from a real or complex echo.
+template <int W, class Place>
+FERRITIN_DEVICE void read_magnitude(const float* echoes, int is_complex, long long first, const Place* places,
                                     float* out) {
   if (!is_complex) {
-    for (int l = 0; l < W; ++l) out[l] = absolute(echoes[first + states[l].voxel]);
+    if (side_by_side<W>(places)) {
+      const float* echo = echoes + first + places[0].voxel;
+      FOR_LANES out[l] = absolute(echo[l]);
+    } else {
+      for (int l = 0; l < W; ++l) out[l] = absolute(echoes[first + places[l].voxel]);
+    }
     return;
   }
   Float<W> re, im;
-  read_complex<W>(echoes, first, states, re.v, im.v);
+  read_complex<W>(echoes, first, places, re.v, im.v);
   FOR_LANES out[l] = square_root(re[l] * re[l] + im[l] * im[l]);
 }
 

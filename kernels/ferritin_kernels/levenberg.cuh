@@ -36,48 +36,85 @@ struct Levenberg {
       : model(in, scratch), tolerance(in.tolerance), max_iterations(in.max_iterations) {}
 
   // Advance the first `count` of W voxels until no more than `few` still move. Those that end are stored; the others
-  // are left, in order, in `left` (which may be `states`). Returns their number. fresh: none of them has begun.
-  FERRITIN_DEVICE int run(const State* states, int count, bool fresh, int few, State* left) {
-    begin(states, fresh);
-    while (step() > few) {
+  // are left, in order, in `left` (which may be `places`). Returns their number. fresh: none of them has begun, and a
+  // place is no more than a Voxel.
+  template <class Place>
+  FERRITIN_DEVICE int run(const Place* places, int count, bool fresh, int few, State* left) {
+    begin(places, fresh);
+    while (step(few) > few) {
     }
+    model.finish(now, at_now);
+    const long long first = places[0].voxel;
+    if (count == W && side_by_side<W>(places)) {
+      FOR_LANES model.store(first + l, l, status(l));  // what still moves is stored again later
+    } else {
+      for (int l = 0; l < count; ++l)
+        if (!moving[l]) model.store(places[l].voxel, l, status(l));
+    }
+    return count_moving() ? put_by(places, count, left) : 0;
+  }
+
+  template <class Place>
+  FERRITIN_DEVICE int put_by(const Place* places, int count, State* left) const {
     int unfinished = 0;
     State waiting[W];
     for (int l = 0; l < count; ++l)
       if (moving[l]) {
         State& s = waiting[unfinished++];
-        s.voxel = states[l].voxel;
+        s.voxel = places[l].voxel;
         for (int k = 0; k < P; ++k) s.p[k] = now[k][l];
         s.damping = damping[l];
         s.last = last[l];
         s.iterations = iterations[l];
       }
-    model.finish(now, at_now);
-    for (int l = 0; l < count; ++l)
-      if (!moving[l]) model.store(states[l].voxel, l, model.usable[l] ? iterations[l] | (converged[l] << 7) : 0);
     for (int l = 0; l < unfinished; ++l) left[l] = waiting[l];
     return unfinished;
   }
 
-  FERRITIN_DEVICE void begin(const State* states, bool fresh) {
-    model.load(states);
-    if (fresh) model.start(now);
-    for (int l = 0; l < W; ++l) {
-      if (!fresh)
-        for (int k = 0; k < P; ++k) now[k][l] = states[l].p[k];
-      damping[l] = fresh ? 1e-3f : states[l].damping;
-      last[l] = fresh ? 0.f : states[l].last;
-      iterations[l] = fresh ? 0 : states[l].iterations;
+  FERRITIN_DEVICE int status(int l) const {
+    const int done = iterations[l] | (converged[l] << 7);
+    return model.usable[l] ? done : 0;
+  }
+
+  template <class Place>
+  FERRITIN_DEVICE void begin(const Place* places, bool fresh) {
+    model.load(places);
+    if (fresh) {
+      model.start(now);
+      FOR_LANES {
+        damping[l] = 1e-3f;
+        last[l] = 0.f;
+        iterations[l] = 0;
+      }
+    } else {
+      resume(places);
+    }
+    FOR_LANES {
       moving[l] = model.usable[l];
       converged[l] = 0;
     }
     model.evaluate(now, at_now);
   }
 
-  // Solve, evaluate there, keep what is better. Returns how many lanes are still moving.
-  FERRITIN_DEVICE int step() {
+  FERRITIN_DEVICE void resume(const Voxel*) {}
+  FERRITIN_DEVICE void resume(const State* states) {
+    for (int l = 0; l < W; ++l) {
+      for (int k = 0; k < P; ++k) now[k][l] = states[l].p[k];
+      damping[l] = states[l].damping;
+      last[l] = states[l].last;
+      iterations[l] = states[l].iterations;
+    }
+  }
+
+  // Solve, evaluate there, keep what is better. Returns how many lanes are still moving; where these are no more than
+  // `few`, their step is not taken: they will solve again in company.
+  FERRITIN_DEVICE int step(int few) {
     model.solve(now, at_now, damping, trial, decrement);
-    if (settle() == 0) return 0;
+    const int left = settle();
+    if (left <= few) {
+      FOR_LANES iterations[l] -= moving[l];
+      return left;
+    }
     model.evaluate(trial, at_trial);
     return accept();
   }
