@@ -12,10 +12,10 @@ import numpy as np
 
 from ferritin.backend import irfftn, rfftn
 from ferritin.ops.gradient import Gradient
+from ferritin.ops.slabs import each, slabs
 from ferritin.solvers.reduction import dot
-from ferritin.solvers.slabs import each, slabs
 from ferritin.solvers.stopping import Stopping
-from ferritin.solvers.total_variation import split_prior
+from ferritin_kernels import variation
 
 
 @dataclass
@@ -42,54 +42,67 @@ class TwoSigns:
     sign_penalty: float = 0.01
 
     def solve(self, xp: Any, stop: Stopping) -> tuple[Any, Any]:
-        """The minimisers p and m; `stop` watches the relative change of both together."""
-        shape, gradient = self.data.shape, Gradient(self.step)
-        rho, mu, nu = (np.float32(x) for x in (self.data_penalty, self.prior_penalty, self.sign_penalty))
-        parts, radius = slabs(xp, shape), self.prior * (1 / mu)
-        of_sum, of_difference = self._inverses(xp, gradient)
-        target, data_dual = self.data.copy(), xp.zeros(shape, np.float32)
-        pulls, sign_duals = (xp.zeros((2, *shape), np.float32) for _ in range(2))
-        maps = tuple(pulls)
-        duals = xp.zeros((2, 3, *shape), np.float32)
+        """The minimisers p and m; `stop` watches the relative change of both together.
+
+        Each split keeps its scaled dual; what the next solution is pulled to is split variable less dual. The model
+        becomes the target in place.
+        """
+        shape = self.data.shape
+        of_sum, of_difference = self._inverses(xp)
+        sign_duals, turns = xp.zeros((2, *shape), np.float32), xp.zeros((2, *shape), np.float32)
+        duals, data_dual = xp.zeros((2, 3, *shape), np.float32), xp.zeros(shape, np.float32)
+        target, pulls, maps = self.data.copy(), list(xp.zeros((2, *shape), np.float32)), tuple(turns)
         while True:
-            field_part = rfftn(target)
-            field_part *= rho * self.kernel
-            plus, minus = (rfftn(pull) for pull in pulls)
-            plus, minus = (plus + minus), (plus - minus)
-            plus += 2 * field_part
-            plus *= of_sum
-            minus *= of_difference
-            model = irfftn(plus * self.kernel, shape)
-            new = (irfftn((plus + minus) * np.float32(0.5), shape), irfftn((plus - minus) * np.float32(0.5), shape))
+            target, new = self._solution(target, pulls, of_sum, of_difference)
             change = self._change(xp, new, maps) if stop.due else None
             maps = new
             if stop.step(change):
                 return xp.maximum(maps[0], np.float32(0)), xp.minimum(maps[1], np.float32(0))
+            pulls = [xp.empty(shape, np.float32) for _ in maps]
 
-            def split(s: slice, model: Any = model, maps: Any = maps) -> None:
-                model[s] += data_dual[s]
-                target[s] = (rho * model[s] + self.weight[s] * self.data[s]) / (rho + self.weight[s])
-                data_dual[s] = model[s] - target[s]
-                target[s] -= data_dual[s]
+            def split(s: slice, target: Any = target, maps: Any = maps, pulls: Any = pulls) -> None:
+                self._split_data(target[s], data_dual[s], s)
                 at = xp.stack((maps[0][s], maps[1][s])) + sign_duals[:, s]
-                signed = self._signed(xp, at, s, nu)
+                signed = self._signed(xp, at, s, np.float32(self.sign_penalty))
                 sign_duals[:, s] = at - signed
-                pulls[:, s] = nu * (2 * signed - at)
+                for pull, pair in zip(pulls, np.float32(self.sign_penalty) * (2 * signed - at)):
+                    pull[s] = pair
 
-            each(split, parts)
-            for x, dual, pull in zip(maps, duals, pulls):
-                tension = xp.zeros(shape, np.float32)
-                each(
-                    lambda s, x=x, dual=dual, out=tension: split_prior(xp, gradient, x, dual, radius, out, s),
-                    parts,
-                    neighbours=True,
-                )
-                tension *= mu
+            each(split, slabs(xp, shape))
+            tension = xp.empty(shape, np.float32)
+            for x, dual, turn, pull in zip(maps, duals, turns, pulls):
+                variation(x, dual, turn, tension, self.prior, self.step, limit=1 / self.prior_penalty)
+                tension *= np.float32(self.prior_penalty)
                 pull += tension
 
-    def _inverses(self, xp: Any, gradient: Gradient) -> tuple[Any, Any]:
+    def _solution(self, target: Any, pulls: list[Any], of_sum: Any, of_difference: Any) -> tuple[Any, tuple[Any, Any]]:
+        """K*(p + m), and p and m, of the quadratic problem that the targets pose. Empties `pulls`."""
+        shape = self.data.shape
+        plus, minus = rfftn(pulls.pop()), rfftn(pulls.pop())  # of m, of p
+        plus += minus
+        minus *= 2
+        minus -= plus
+        seen = rfftn(target)
+        seen *= np.float32(2 * self.data_penalty) * self.kernel
+        plus += seen
+        plus *= of_sum
+        minus *= of_difference
+        model = irfftn(plus * self.kernel, shape)
+        plus *= np.float32(0.5)
+        minus *= np.float32(0.5)
+        return model, (irfftn(plus + minus, shape), irfftn(plus - minus, shape))
+
+    def _split_data(self, f: Any, u: Any, s: slice) -> None:
+        """On one slab: the model f becomes the target, u the dual."""
+        rho, weight = np.float32(self.data_penalty), self.weight[s]
+        u += f
+        f[...] = (rho * u + weight * self.data[s]) / (rho + weight)
+        u -= f
+        f -= u
+
+    def _inverses(self, xp: Any) -> tuple[Any, Any]:
         """Half spectra of the inverse operators on p + m and on p − m."""
-        smooth = gradient.normal_spectrum(xp, self.data.shape)
+        smooth = Gradient(self.step).normal_spectrum(xp, self.data.shape)
         smooth *= np.float32(self.prior_penalty)
         smooth += np.float32(self.sign_penalty)
         return 1 / (smooth + np.float32(2 * self.data_penalty) * self.kernel * self.kernel), 1 / smooth
