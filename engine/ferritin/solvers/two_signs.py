@@ -53,6 +53,8 @@ class TwoSigns:
         duals, data_dual = xp.zeros((2, 3, *shape), np.float32), xp.zeros(shape, np.float32)
         target, pulls, maps = self.data.copy(), list(xp.zeros((2, *shape), np.float32)), tuple(turns)
         while True:
+            if not stop.due:
+                maps = None  # nobody asks how far they moved
             target, new = self._solution(target, pulls, of_sum, of_difference)
             change = self._change(xp, new, maps) if stop.due else None
             maps = new

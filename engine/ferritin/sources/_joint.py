@@ -61,13 +61,15 @@ def joint_sources(
     distance = problem.box.crop(xp.where(known, rate, np.float32(0))) / np.float32(mean)
     known = problem.box.crop(known if rate_error is None else known & (rate_error > 0))
     if rate_weight == "auto":
-        spread = None if rate_error is None else problem.box.crop(rate_error) / np.float32(mean)
-        certainty = _certainty(xp, distance, known, spread, noise)
+        certainty = _certainty(
+            xp, distance, known, None if rate_error is None else problem.box.crop(rate_error) / np.float32(mean), noise
+        )
     else:
         certainty = known * np.float32(rate_weight)
     gains = relaxivity[0] / mean, relaxivity[1] / mean
+    weight *= weight
     solver = TwoSigns(
-        problem.dipole.kernel, problem.field, weight * weight, distance, certainty, gains, prior,
+        problem.dipole.kernel, problem.field, weight, distance, certainty, gains, prior,
         relative_step(scan.voxel_mm),
     )  # fmt: skip
     both = (problem.box.place(x * problem.inside) for x in solver.solve(xp, stop))
