@@ -12,9 +12,9 @@ from ferritin.backend import namespace
 from ferritin.errors import InputError
 from ferritin.registry import method
 from ferritin.stages import Record, TotalField
+from ferritin_kernels import phase_line
 
 _TWO_PI = 2 * math.pi
-_TINY = np.float32(1e-30)
 
 
 @method("field", source="weighted least squares; variance of phase: Conturo & Smith, MRM 1990;15:420")
@@ -47,8 +47,8 @@ def linear(echoes, unwrapped_phase, mask, scan, noise_sd=None) -> TotalField:
     if len(echoes) < 2:
         raise InputError("a field needs two echoes, got one; only the magnitude can be mapped")
     xp = namespace(echoes)
-    slope, offset, spread = _regression(echoes, unwrapped_phase, scan.te_s)
-    valid = mask & (spread > 0)
+    line = phase_line(echoes, unwrapped_phase, scan.te_s, offset=noise_sd is None)
+    valid = mask & xp.isfinite(line.field_error)
     notes = ()
     if len(set(scan.polarity)) == 2:
         notes = (
@@ -56,50 +56,22 @@ def linear(echoes, unwrapped_phase, mask, scan, noise_sd=None) -> TotalField:
             "use --set field.method=complexfit --set field.bipolar=true",
         )
     if noise_sd is None:
-        noise_sd = _residual_sd(echoes, unwrapped_phase, slope, offset, valid, scan.te_s)
+        noise_sd = _residual_sd(echoes, unwrapped_phase, line, valid, scan.te_s)
         notes = (*notes, f"noise sd {noise_sd:.3g} taken from the residuals of the field fit")
-    noise = np.float32(noise_sd / _TWO_PI) / xp.sqrt(xp.maximum(spread, _TINY))
+    noise = line.field_error * np.float32(noise_sd)
     noise = xp.where(valid, noise, xp.where(mask, np.float32(math.inf), np.float32(0)))
-    slope *= np.float32(1 / _TWO_PI)
-    return TotalField(xp.where(valid, slope, np.float32(0)), noise, Record(notes=notes))
+    return TotalField(xp.where(valid, line.field, np.float32(0)), noise, Record(notes=notes))
 
 
-def _regression(echoes: Any, phase: Any, te_s: tuple[float, ...]) -> tuple[Any, Any, Any]:
-    """Slope [rad/s], offset [rad] at TE = 0 and Σ |S|² (TE - mean TE)², by running weighted moments.
-
-    Moments about the running mean, updated echo by echo, lose no digits in float32 and need one pass.
-    """
-    xp = namespace(echoes)
-    weight, mean_t, mean_p, spread, product = xp.zeros((5, *echoes.shape[1:]), np.float32)
-    for echo, p, te in zip(echoes, phase, te_s):
-        w = echo.real**2
-        w += echo.imag**2
-        weight += w
-        share = w / xp.maximum(weight, _TINY)
-        dt, dp = np.float32(te) - mean_t, p - mean_p
-        w *= 1 - share  # w · (weight before) / (weight after)
-        w *= dt
-        product += w * dp
-        w *= dt
-        spread += w
-        dt *= share
-        mean_t += dt
-        dp *= share
-        mean_p += dp
-    slope = product / xp.maximum(spread, _TINY)
-    mean_p -= slope * mean_t
-    return slope, mean_p, spread
-
-
-def _residual_sd(echoes: Any, phase: Any, slope: Any, offset: Any, valid: Any, te_s: tuple[float, ...]) -> float:
+def _residual_sd(echoes: Any, phase: Any, line: Any, valid: Any, te_s: tuple[float, ...]) -> float:
     """Noise sd from the median over the mask of Σ |S|² (residual phase)², a chi-square of n - 2 degrees of freedom."""
     xp = namespace(echoes)
     if len(echoes) < 3 or not bool(valid.any()):
         raise InputError("noise sd is not known and two echoes leave no residual; give noise_sd")
-    total = xp.zeros(slope.shape, np.float32)
+    total = xp.zeros(valid.shape, np.float32)
     for echo, p, te in zip(echoes, phase, te_s):
-        residual = p - offset
-        residual -= slope * np.float32(te)
+        residual = p - line.offset
+        residual -= line.field * np.float32(_TWO_PI * te)
         residual *= xp.abs(echo)
         total += residual**2
     return math.sqrt(float(xp.median(total[valid])) / float(chdtri(len(echoes) - 2, 0.5)))
