@@ -1,0 +1,134 @@
+"""Phase-graph fits of spin echoes beside a numpy dictionary match, interleaved in one process; accuracy and memory.
+
+    python bench/speed/epg.py [--voxels 400000] [--rounds 5]
+
+The match is matrix products of blocks that stay in the cache with unit atoms, and argmax, in float32, on as many
+threads as the fit; its grid is T2 5 to 400 ms in 200 steps by B1 0.50 to 1.00 in steps of 0.01 (angles above 180
+degrees only repeat). Writes bench/results/epg.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"  # threads are over blocks
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from machine import describe
+
+import ferritin_kernels
+from ferritin import backend
+from ferritin_kernels.meaning.epg import train
+
+SPACING_S, SNR, MATCHED = 0.01, 100, 20_000
+T2_S, B1 = np.geomspace(0.005, 0.4, 200), np.arange(0.5, 1.001, 0.01)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--voxels", type=int, default=400_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "results" / "epg.json")
+    a = parser.parse_args()
+    rows = [row(n, a.voxels, a.rounds, threads) for n in (10, 16, 32) for threads in sorted({1, backend.cpu_count()})]
+    result = {"machine": describe(), "accuracy": [accuracy(n) for n in (8, 10, 16, 32)], "speed": rows}
+    a.out.write_text(json.dumps(result, indent=1) + "\n")
+    for r in rows:
+        print(
+            "{echoes:3} echoes, {threads} threads: fit {fit_us} us, match {match_us} us a voxel: {ratio} x".format(**r)
+        )
+
+
+def times(n: int) -> np.ndarray:
+    """Echo times [s]."""
+    return SPACING_S * np.arange(1, n + 1)
+
+
+def accuracy(n: int) -> dict:
+    """Largest errors [%] noise-free over T2 20 to 300 ms and angles of 100 to 180 degrees."""
+    grid = np.meshgrid(np.linspace(0.02, 0.3, 57), np.radians(np.linspace(100, 180, 41)))
+    t2, angle = (values.ravel() for values in grid)
+    echoes = (1000 * train(1 / t2, angle, n, SPACING_S)).astype(np.float32)
+    fit = ferritin_kernels.epg(echoes, times(n))
+    best = np.concatenate([match(echoes[:, i : i + 128], atoms(n)) for i in range(0, t2.size, 128)])
+    found = T2_S[best // B1.size], np.pi * B1[best % B1.size]
+    worst = {"t2": 1 / fit.rate / t2 - 1, "b1": fit.angle / angle - 1}
+    worst |= {"match_t2": found[0] / t2 - 1, "match_b1": found[1] / angle - 1}
+    return {"echoes": n} | {f"{name}_percent": round(100 * float(abs(e).max()), 4) for name, e in worst.items()}
+
+
+@cache
+def atoms(n: int) -> np.ndarray:
+    """Unit atoms (atom, echo) float32."""
+    rate, angle = (v.ravel() for v in np.meshgrid(1 / T2_S, np.pi * B1, indexing="ij"))
+    signal = train(rate, angle, n, SPACING_S)
+    return np.ascontiguousarray((signal / np.linalg.norm(signal, axis=0)).T, np.float32)
+
+
+def match(echoes: np.ndarray, table: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """Index of the best atom of each voxel."""
+    return np.matmul(echoes.T, table.T, out=out).argmax(axis=1)
+
+
+def match_all(echoes: np.ndarray, table: np.ndarray, block: int, threads: int) -> None:
+    """Match blocks of voxels on some threads, each with an output of its own."""
+    starts = range(0, echoes.shape[1], block)
+
+    def work(first: int) -> None:
+        out = np.empty((block, len(table)), np.float32)
+        for i in starts[first::threads]:
+            part = echoes[:, i : i + block]
+            match(part, table, out[: part.shape[1]])
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, range(threads)))
+
+
+def row(n: int, voxels: int, rounds: int, threads: int) -> dict:
+    """Time a voxel [us] of both, the best of the rounds, and the fit's peak memory over its inputs."""
+    rng = np.random.default_rng(0)
+    t2, angle = rng.uniform(0.02, 0.3, MATCHED), np.radians(rng.uniform(100, 180, MATCHED))
+    signal = np.tile(train(1 / t2, angle, n, SPACING_S), (1, -(-voxels // MATCHED)))[:, :voxels]
+    echoes = np.abs(signal + rng.standard_normal(signal.shape) / SNR).astype(np.float32)
+    few, table = np.ascontiguousarray(echoes[:, :MATCHED]), atoms(n)
+    del signal
+    fits, matches, extra = [], [], 0.0
+    for k in range(rounds):
+        start = time.perf_counter()
+        match_all(few, table, (32, 64, 128, 256)[k % 4], threads)
+        matches.append(1e6 * (time.perf_counter() - start) / MATCHED)
+        before = backend.peak_memory() if backend.reset_peak_memory() else 0
+        start = time.perf_counter()
+        fit = ferritin_kernels.epg(echoes, times(n), threads=threads)
+        fits.append(1e6 * (time.perf_counter() - start) / voxels)
+        extra = max(extra, (backend.peak_memory() - before) / sum(array.nbytes for array in fit))
+        last = fit
+        del fit
+    return {
+        "echoes": n,
+        "threads": threads,
+        "voxels": voxels,
+        "atoms": len(table),
+        "snr": SNR,
+        "fit_us": round(min(fits), 4),
+        "match_us": round(min(matches), 4),
+        "ratio": round(min(matches) / min(fits), 1),
+        "fits_us": [round(t, 4) for t in fits],
+        "matches_us": [round(t, 4) for t in matches],
+        "iterations": round(float(last.iterations.mean()), 2),
+        "converged": round(float(last.converged.mean()), 5),
+        "peak_extra_per_output": round(extra, 2),
+    }
+
+
+if __name__ == "__main__":
+    main()
