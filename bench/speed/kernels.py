@@ -3,18 +3,19 @@
     python bench/speed/kernels.py [--quick]
 
 The R2* fit beside numba and scipy, the complex fit beside the magnitude fit, ROMEO in FFT pairs, convergence, standard
-errors, noise floor and field gradients, and the memory that each fit takes. Two threads, some minutes; --quick takes
-small sizes, to try the program, and writes nothing. Writes bench/results/kernels.json; ends with 1 where a line fails.
+errors, noise floor and field gradients, spin echoes (epg.py), and the memory that each fit takes. Two threads, some
+minutes; --quick takes small sizes, to try the program, and writes nothing unless --result names a file. Writes
+bench/results/kernels.json; ends with 1 where a line fails.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -195,13 +196,26 @@ def memory(size: int) -> list[dict]:
     return out
 
 
-def spin_echoes(quick: bool) -> list[dict]:
-    """The lines of the EPG fit, where its program is there (epg.py beside this one)."""
-    if importlib.util.find_spec("epg") is None:
-        return []
-    import epg
+def spin_echoes(voxels: int, rounds: int) -> list[dict]:
+    """The lines of the phase-graph fit: epg.py in a process of its own, its file read."""
+    from kernel_accuracy import line
 
-    return epg.lines(quick)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "epg.json"
+        words = ["--voxels", str(voxels), "--rounds", str(rounds), "--out", str(path)]
+        subprocess.run([sys.executable, HERE / "epg.py", *words], check=True, capture_output=True)
+        result = json.loads(path.read_text())
+    out = [
+        line(f"EPG, {a['echoes']} echoes: largest error of {name}, noise-free, T2 20-300 ms, angle 100-180 degrees",
+             a[key], limit, "%")
+        for a in result["accuracy"] for name, key, limit in (("T2", "t2_percent", 1), ("B1", "b1_percent", 2))
+    ]  # fmt: skip
+    for r in result["speed"]:
+        what = f"{r['echoes']} echoes, {r['threads']} threads"
+        out.append(line(f"EPG, {what}: a numpy dictionary match of {r['atoms']} atoms takes so many times as long",
+                        r["ratio"], 20, "x", most=False, fit_us=r["fit_us"], match_us=r["match_us"]))  # fmt: skip
+        out.append(line(f"memory of the EPG fit, {what}, over its outputs", r["peak_extra_per_output"], 2, "x"))
+    return out
 
 
 def main() -> None:
@@ -228,7 +242,7 @@ def main() -> None:
         lambda: accuracy.noise_floor(4_000 if q else 40_000),
         accuracy.gradient,
         lambda: memory(64 if q else 160),
-        lambda: spin_echoes(q),
+        lambda: spin_echoes(40_000 if q else 400_000, 2 if q else 3),
     ):
         for row in make():
             rows.append(row)

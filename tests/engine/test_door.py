@@ -68,3 +68,32 @@ def test_torch_comes_in_and_goes_out_without_a_copy():
     assert isinstance(result.chi, torch.Tensor)
     assert seen.arrays[0].__array_interface__["data"][0] == values.data_ptr()
     assert torch.equal(result.chi, 2 * values)
+
+
+def test_torch_tensors_pass_through_the_methods_of_decay_and_field():
+    torch = pytest.importorskip("torch", reason="torch is an optional extra")
+    import ferritin_kernels
+    from ferritin.registry import find, methods
+
+    shape, t = (6, 7, 8), np.reshape((0.004, 0.009, 0.014, 0.019), (-1, 1, 1, 1))
+    rng = np.random.default_rng(0)
+    r2star, total = rng.uniform(10, 80, shape), rng.uniform(-20, 20, shape)
+    phase = 2 * np.pi * t * total
+    scan = Scan(tuple(t.ravel()), 3.0, np.eye(4), shape)
+    host = {
+        "echoes": (100 * np.exp(-t * r2star + 1j * phase)).astype(np.complex64),
+        "unwrapped_phase": phase.astype(np.float32),
+        "total_field": total.astype(np.float32),
+        "mask": np.ones(shape, bool),
+    }
+    tensors = {name: torch.from_numpy(value) for name, value in host.items()}
+    for m in methods("r2star") + methods("unwrap") + methods("field"):
+        arguments = {n: tensors[n] for n in (*m.consumes, *m.optional) if n in tensors}
+        arguments |= {"noise_sd": 1.0} if "noise_sd" in m.optional else {}
+        there = m(**arguments, scan=scan)
+        for name in m.produces:
+            value = getattr(there, name)
+            assert value is None or isinstance(value, torch.Tensor), f"{m.stage}.{m.name} gave a {type(value)}"
+    fit = ferritin_kernels.monoexp(tensors["echoes"].numpy(), scan.te_s)
+    shared = find("r2star", "nonlinear")(tensors["echoes"], tensors["mask"], scan, noise="plain")
+    np.testing.assert_array_equal(shared.r2star.numpy(), fit.rate)
