@@ -1,4 +1,4 @@
-"""CPU and GPU twins of every stage and every method, timings at full size, peak device memory.
+"""CPU and GPU twins of every kernel, stage and method, timings at full size, peak device memory.
 
     python bench/speed/gpu.py [--shape 288 364 416] [--echoes 4]
 
@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import gpu_kernels
 from machine import describe
 
 from ferritin import backend
@@ -35,14 +37,19 @@ def main() -> None:
     result = {
         "machine": describe() | {"device": device_name(a.device)},
         "twins": [twin(m, a.device) for m in methods() if m.stage in STAGES_ON_ARRAYS],
+        "kernels": gpu_kernels.rows(tuple(a.shape), a.device, event_time),
         "timings": timings(tuple(a.shape), a.echoes, a.device),
     }
     path = Path(__file__).resolve().parents[1] / "results" / f"gpu-{result['machine']['date']}.json"
     path.write_text(json.dumps(result, indent=1, default=str) + "\n")
     for row in result["timings"]:
         print(f"{row['stage']:12} {row['method']:12} {row.get('ms', 0):10.1f} ms  {row.get('peak_gib', 0):6.2f} GiB")
-    bad = [t for t in result["twins"] if not t["agree"]]
-    print(f"{len(result['twins'])} twins, {len(bad)} differ: " + ", ".join(f"{t['stage']}.{t['method']}" for t in bad))
+    for row in result["kernels"]:
+        print("{kernel:20} {ms:9.2f} ms {voxels_per_s:9.3g} voxels/s {share_of_bandwidth:6.1%} of the bandwidth, "
+              "{share_of_arithmetic:6.1%} of the arithmetic".format(**row) if "ms" in row else str(row))  # fmt: skip
+    bad = [t for t in result["twins"] + result["kernels"] if not t["agree"]]
+    names = ", ".join(t.get("kernel") or f"{t['stage']}.{t['method']}" for t in bad)
+    print(f"{len(result['twins']) + len(result['kernels'])} twins, {len(bad)} differ: {names}")
     sys.exit(bool(bad))
 
 
