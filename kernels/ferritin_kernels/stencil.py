@@ -77,7 +77,8 @@ def _stencil(
 def ball_mean(x: Any, radius_mm: float, voxel_mm: Triple = (1.0, 1.0, 1.0), *, threads: int | None = None) -> Any:
     """Mean over all voxels whose centre lies within the radius, (x, y, z) float32; zero outside the volume.
 
-    As `ops.smv.ball_spectrum`, without FFT: faster up to about eight voxels of radius.
+    As `ops.smv.ball_spectrum`, without FFT. The cost grows with the ball's cross-section: on a CPU half an FFT pair at
+    two voxels of radius, one at four.
     """
     reach = [int(radius_mm * (1 + 1e-5) / v) for v in voxel_mm]
     u, v = np.mgrid[-reach[0] : reach[0] + 1, -reach[1] : reach[1] + 1]
