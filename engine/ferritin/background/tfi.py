@@ -28,10 +28,10 @@ def tfi(
     *,
     lambda_: Annotated[float | Literal["auto"], "ppm"] = "auto",
     outside: Annotated[float, "1"] = 0.003,
-    edges: Annotated[float | None, "median gradients"] = 1.4,
+    edges: Annotated[float | None, "median gradients"] = 2.5,
     reject: Annotated[float | None, "standard deviations"] = 3.0,
-    iterations: int = 40,
-    tolerance: Annotated[float, "relative change of chi"] = 5e-3,
+    iterations: int = 60,
+    tolerance: Annotated[float, "relative change of chi"] = 2e-3,
     progress: Any = None,
 ) -> LocalField:
     """Tell inner from outer sources by sparsity: a field's harmonic part alone does not say where it comes from.
@@ -44,7 +44,7 @@ def tfi(
     ----------
     total_field : (x, y, z) float32 [Hz]
     mask : (x, y, z) bool
-    field_noise, s0, r2star, lambda_, outside, edges, reject : as in `dipole.tv`.
+    field_noise, s0, r2star, lambda_, outside, edges, reject : as in `dipole.tv`; outside is a number here.
 
     Returns
     -------

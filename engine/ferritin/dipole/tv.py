@@ -24,8 +24,8 @@ def tv(
     r2star: Any = None,
     *,
     lambda_: Annotated[float | Literal["auto"], "ppm"] = "auto",
-    outside: Annotated[float, "1"] = 0.003,
-    edges: Annotated[float | None, "median gradients"] = 1.4,
+    outside: Annotated[float | Literal["auto"], "1"] = "auto",
+    edges: Annotated[float | None, "median gradients"] = 2.5,
     reject: Annotated[float | None, "standard deviations"] = 3.0,
     iterations: int = 60,
     tolerance: Annotated[float, "relative change of chi"] = 5e-3,
@@ -45,7 +45,8 @@ def tv(
     lambda_ : weight of the prior per difference between neighbouring voxels. "auto" takes it from the noise variance,
         as the most probable map under a prior of fixed width; it grows in proportion to the field's scale.
     outside : λ outside the mask relative to inside. What is left of the background field is explained by sources
-        there, the cheaper the smaller this is; 1 treats both alike.
+        there, the cheaper the smaller this is; 1 treats both alike. "auto" begins with 1 and goes to 0.003 when sources
+        outside take a share of the field that tells of background.
     edges : gradients beyond this multiple of the median count as edges; None ignores them.
     reject : misfits beyond this multiple of their robust standard deviation lose weight; None keeps all.
 

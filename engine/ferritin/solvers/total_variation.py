@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,14 +10,16 @@ import numpy as np
 
 from ferritin.backend import irfftn, rfftn
 from ferritin.ops.gradient import Gradient
+from ferritin.ops.slabs import each, slabs
 from ferritin.solvers.fidelity import Fidelity, Squared
 from ferritin.solvers.reduction import dot
-from ferritin.solvers.slabs import each, slabs
 from ferritin.solvers.stopping import Stopping
 from ferritin_kernels import variation
 
 REJECT_AT = (15, 25)
 """Iterations after which misfit voxels are weighed anew: late enough for a misfit that means something."""
+REVISE_AT = 15
+"""Iterations after which the prior may be revised."""
 
 
 @dataclass
@@ -29,6 +32,8 @@ class TotalVariation:
     data_penalty, prior_penalty : of the splits y = K*x and z = ∇x. They change the way, not the solution.
     fidelity : penalty of the misfit K*x − d; its weight is w.
     reject : misfits beyond so many robust standard deviations lose weight by (reject/misfit)²; None keeps all.
+    least_spread : the standard deviation is taken as no smaller than this.
+    revise : called once with x, after REVISE_AT iterations; may change the prior in place.
     """
 
     kernel: Any
@@ -40,6 +45,8 @@ class TotalVariation:
     prior_penalty: float = 0.03
     fidelity: Fidelity = field(default_factory=Squared)
     reject: float | None = None
+    least_spread: float = 0.0
+    revise: Callable[[Any], None] | None = None
 
     def solve(self, xp: Any, stop: Stopping, start: Any = None) -> tuple[Any, Any]:
         """The minimiser x, and K*x. `stop` watches the relative change of x; `start` is a first guess.
@@ -66,6 +73,8 @@ class TotalVariation:
                 return x, target
             if self.reject is not None and stop.done in REJECT_AT:
                 weight = self._reweighted(xp, target)
+            if self.revise is not None and stop.done == REVISE_AT:
+                self.revise(x)
 
             def split_data(s: slice, target: Any = target, weight: Any = weight) -> None:
                 f, u = target[s], data_dual[s]
@@ -123,7 +132,8 @@ class TotalVariation:
         misfit *= self.weight
         xp.abs(misfit, out=misfit)
         spread = 1.4826 * xp.median(misfit[self.weight > 0])
-        misfit /= xp.maximum(self.reject * spread, np.float32(1e-30)).astype(np.float32)
+        spread = xp.maximum(spread, np.float32(max(self.least_spread, 1e-30)))
+        misfit /= (self.reject * spread).astype(np.float32)
         xp.maximum(misfit, 1, out=misfit)
         misfit *= misfit
         xp.divide(self.weight, misfit, out=misfit)

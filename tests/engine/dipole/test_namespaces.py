@@ -10,7 +10,10 @@ from ferritin.registry import methods
 METHODS = {m.name: m for m in methods("dipole")}
 SCAN, MASK, CHI, _, FIELD = six_spheres(n=32, b0_dir=(0.3, 0.2, 0.9))
 NOISE = (1 + 0.5 * np.random.default_rng(0).random(FIELD.shape)).astype(np.float32)
-INPUTS = {"local_field": FIELD, "total_field": FIELD, "mask": MASK, "field_noise": NOISE}
+S0 = (MASK * (1 + 0.1 * np.abs(CHI) + 0.01 * np.random.default_rng(1).random(FIELD.shape))).astype(np.float32)
+R2STAR = (3 + 100 * np.abs(CHI)).astype(np.float32)
+INPUTS = {"local_field": FIELD, "total_field": FIELD, "mask": MASK, "field_mask": MASK, "field_noise": NOISE}
+INPUTS |= {"s0": S0, "r2star": R2STAR}
 
 
 def run(method, xp=np):
