@@ -15,6 +15,7 @@ from ferritin.stages import STAGES
 
 LEVELS = ("ok", "warn", "fail")
 _SAMPLE = 2_000_000
+_ERRORS = ("r2star_se", "r2_se", "r2prime_se", "field_noise")
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def mask_unity(s: _Sample) -> Verdict | None:
 
 def finite(s: _Sample) -> Verdict:
     """NaN and infinity have no place in a map; a standard error may be unknown (as many echoes as unknowns)."""
-    maps = {n: a for n, a in s.full.items() if a.dtype.kind == "f" and n not in ("r2star_se", "field_noise")}
+    maps = {n: a for n, a in s.full.items() if a.dtype.kind == "f" and n not in _ERRORS}
     count = {n: int(a.size - np.isfinite(a).sum()) for n, a in maps.items()}
     bad = {n: c for n, c in count.items() if c}
     if not bad:

@@ -15,10 +15,13 @@ TITLES = {
     "chi_positive": "Paramagnetic sources χ⁺",
     "chi_negative": "Diamagnetic sources χ⁻",
     "r2star": "R2*",
+    "r2": "R2",
     "local_field": "Local field",
     "total_field": "Total field",
     "field_noise": "Field noise",
     "r2star_se": "R2* standard error",
+    "r2_se": "R2 standard error",
+    "b1": "Transmit field B1",
     "s0": "S0",
 }
 """The maps that are shown, most wanted first."""
@@ -71,6 +74,10 @@ def window_of(name: str, scan: Scan, inside: np.ndarray) -> Window:
         return Window(0, 0.15, unit) if name == "chi_positive" else Window(-0.1, 0, unit)
     if name == "r2star":
         return Window(0, 100 if b0 > 5 else 50 if b0 > 2 else 30, unit, "inferno")
+    if name == "r2":
+        return Window(0, 50 if b0 > 5 else 30, unit, "inferno")
+    if name == "b1":
+        return Window(0.5, 1.1, unit)
     if name in ("total_field", "local_field"):
         limit = nice((0.3 if name == "total_field" else 0.05) * hz)
         return Window(-limit, limit, unit, "diverging")
@@ -81,7 +88,7 @@ def window_of(name: str, scan: Scan, inside: np.ndarray) -> Window:
 
 
 def _fitted_colours(name: str) -> str:
-    return "viridis" if name in ("field_noise", "r2star_se") else "gray"
+    return "viridis" if name in ("field_noise", "r2star_se", "r2_se") else "gray"
 
 
 def nice(value: float) -> float:
