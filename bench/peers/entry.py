@@ -41,7 +41,7 @@ class Entry:
         """Of the first package that it needs."""
         for need in self.needs or ("ferritin",):
             try:
-                return f"{need} {version(_PACKAGE.get(need, need))}"
+                return f"{_PACKAGE.get(need, need)} {version(_PACKAGE.get(need, need))}"
             except PackageNotFoundError:
                 if need in _SAYS and shutil.which(need):
                     done = subprocess.run([need, _SAYS[need]], capture_output=True, text=True)
