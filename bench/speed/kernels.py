@@ -140,62 +140,6 @@ def romeo_speed(shape: tuple[int, int, int], rounds: int) -> list[dict]:
     ]  # fmt: skip
 
 
-FITS = {
-    "r2star.nonlinear": ("relax", "nonlinear", {}),
-    "r2star.nonlinear, floor": ("relax", "nonlinear", {"noise": "floor"}),
-    "r2star.nonlinear, gradient": ("relax", "nonlinear", {"gradient": "box"}),
-    "r2star.complex": ("relax", "complex_fit", {}),
-    "r2star.log_linear": ("relax", "log_linear", {}),
-    "field.complexfit": ("field", "complexfit", {}),
-}
-
-
-def peak_of(name: str, size: int) -> dict:
-    """Memory that one method takes beyond its inputs, over that of its outputs, in this process."""
-    import importlib
-
-    from kernel_accuracy import TE, decays
-
-    from ferritin import backend
-    from ferritin.scan import Scan
-
-    folder, function, options = FITS[name]
-    run = getattr(importlib.import_module(f"ferritin.{folder}"), function)
-    shape = (size, size, size)
-    values = {"echoes": decays(size**3, 0, (20, 100), (5, 100))[0].reshape(-1, *shape), "mask": np.ones(shape, bool)}
-    if "complex" in name:
-        values["unwrapped_phase"] = np.angle(values["echoes"])
-    if "gradient" in name:
-        values["total_field"] = np.zeros(shape, np.float32)
-    scan = Scan(tuple(TE), 3.0, np.eye(4), shape)
-    small = {n: np.ascontiguousarray(v[..., :4, :4, :4]) for n, v in values.items()}
-    run(**small, scan=Scan(tuple(TE), 3.0, np.eye(4), (4, 4, 4)), noise_sd=0.02, **options)  # libraries are loaded now
-    backend.reset_peak_memory()
-    before = backend.peak_memory()
-    result = run(**values, scan=scan, noise_sd=0.02, **options)
-    taken = backend.peak_memory() - before
-    made = sum(v.nbytes for v in result if hasattr(v, "nbytes"))
-    return {"taken": taken, "outputs": made, "echoes": values["echoes"].nbytes}
-
-
-_NO_REUSE = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-"""What was freed before is given back to the system at once, so that it cannot hide what a fit takes."""
-
-
-def memory(size: int) -> list[dict]:
-    """Every fit in a fresh process."""
-    from kernel_accuracy import line
-
-    out = []
-    for name in FITS:
-        words = [sys.executable, __file__, "--peak", name, str(size)]
-        done = subprocess.run(words, check=True, capture_output=True, text=True, env=os.environ | _NO_REUSE)
-        row = json.loads(done.stdout.splitlines()[-1])
-        out.append(line(f"memory of {name}: taken beyond its inputs over its outputs", row["taken"] / row["outputs"], 2,
-                        "x", **row))  # fmt: skip
-    return out
-
-
 def spin_echoes(voxels: int, rounds: int) -> list[dict]:
     """The lines of the phase-graph fit: epg.py in a process of its own, its file read."""
     from kernel_accuracy import line
@@ -214,7 +158,6 @@ def spin_echoes(voxels: int, rounds: int) -> list[dict]:
         what = f"{r['echoes']} echoes, {r['threads']} threads"
         out.append(line(f"EPG, {what}: a numpy dictionary match of {r['atoms']} atoms takes so many times as long",
                         r["ratio"], 20, "x", most=False, fit_us=r["fit_us"], match_us=r["match_us"]))  # fmt: skip
-        out.append(line(f"memory of the EPG fit, {what}, over its outputs", r["peak_extra_per_output"], 2, "x"))
     return out
 
 
@@ -223,13 +166,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--result", type=Path)
-    parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
     a = parser.parse_args()
-    if a.peak:
-        print(json.dumps(peak_of(a.peak[0], int(a.peak[1]))))
-        return
     os.environ["FERRITIN_THREADS"] = str(THREADS)
     import kernel_accuracy as accuracy
+    import kernel_memory
     from machine import describe
 
     q = a.quick
@@ -241,7 +181,7 @@ def main() -> None:
         lambda: accuracy.standard_errors(2_000 if q else 20_000),
         lambda: accuracy.noise_floor(4_000 if q else 40_000),
         accuracy.gradient,
-        lambda: memory(64 if q else 160),
+        lambda: kernel_memory.lines(64 if q else 160),
         lambda: spin_echoes(40_000 if q else 400_000, 2 if q else 3),
     ):
         for row in make():

@@ -58,9 +58,12 @@ def linear(echoes, unwrapped_phase, mask, scan, noise_sd=None) -> TotalField:
     if noise_sd is None:
         noise_sd = _residual_sd(echoes, unwrapped_phase, line, valid, scan.te_s)
         notes = (*notes, f"noise sd {noise_sd:.3g} taken from the residuals of the field fit")
-    noise = line.field_error * np.float32(noise_sd)
-    noise = xp.where(valid, noise, xp.where(mask, np.float32(math.inf), np.float32(0)))
-    return TotalField(xp.where(valid, line.field, np.float32(0)), noise, Record(notes=notes))
+    field, noise, _ = line  # ours to write into
+    noise *= np.float32(noise_sd)
+    noise[~valid] = np.float32(math.inf)
+    noise[~mask] = 0
+    field[~valid] = 0
+    return TotalField(field, noise, Record(notes=notes))
 
 
 def _residual_sd(echoes: Any, phase: Any, line: Any, valid: Any, te_s: tuple[float, ...]) -> float:
