@@ -84,16 +84,19 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("/tmp/ferritin-field-map"), help="scans and scores, kept")
     parser.add_argument("--cases", nargs="+", help="those whose name holds one of these words; writes no result file")
     parser.add_argument("--methods", nargs="+", help="those whose name holds one of these words; writes no result file")
+    parser.add_argument("--so-far", action="store_true", help="score nothing; write the result of the scored cases")
     parser.add_argument("--again", action="store_true", help="score again what has been scored")
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "results" / "field_map.json")
     a = parser.parse_args()
     chosen = [name for name in CASES if not a.cases or any(word in name for word in a.cases)]
+    if a.so_far:
+        chosen = [name for name in chosen if (a.work / folder_of(name) / "echoes.npy").exists()]
     results = {name: score_case(name, a) for name in chosen}
-    if a.cases or a.methods:
+    if (a.cases or a.methods) and not a.so_far:
         return
     summary = {"machine": describe(), "default": default_way(), "cost": cost(a.work / folder_of(chosen[0]))}
-    summary |= {"cases": results}
-    summary["failures"] = failures(results)
+    summary |= {"not_run": [name for name in CASES if name not in results]}
+    summary |= {"failures": failures(results), "cases": results}
     a.out.write_text(json.dumps(summary, indent=1) + "\n")
     picture(a.work, {name: folder_of(name) for name in results}, a.out.with_suffix(".png"))
     print("\n".join(summary["failures"]) or "every limit is met by the default")
@@ -112,7 +115,7 @@ def score_case(name: str, a: argparse.Namespace) -> dict:
     wanted = {m: f for m, f in ways().items() if not a.methods or any(word in m for word in a.methods)}
     if a.again:
         scores = {m: s for m, s in scores.items() if m not in wanted}
-    if set(wanted) | {"true-wrap fit"} <= set(scores):
+    if a.so_far or set(wanted) | {"true-wrap fit"} <= set(scores):
         return scores
     echoes, scan, noise_sd = combined(a.make_scan, folder, CASES[name])
     truth = read_truth(folder)

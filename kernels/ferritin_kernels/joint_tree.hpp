@@ -38,7 +38,8 @@ inline void joint_polar(const JointPolarArgs& in, long long first, long long las
 }
 
 // The step of the field between two neighbours has no offset in it: the phase differences of all echoes are
-// 2 pi step TE. Its likelihood is looked up on a grid; the cost tells how far the second best peak lies below.
+// 2 pi step TE. Its likelihood is looked up on a grid; the cost tells how far the second best peak lies below, and how
+// near the step comes to the reach, where one turn looks like another.
 class Steps {
  public:
   explicit Steps(const JointStepsArgs& args) : in_(args), trials_(args.n_trial), cosine_(table(args, false)), sine_(table(args, true)) {}
@@ -92,7 +93,8 @@ class Steps {
       shift = bend < 0 ? 0.5f * (left - right) / bend : 0.f;
     }
     step = in_.reach * (2 * (best + shift) / (trials_ - 1) - 1);
-    cost = static_cast<unsigned char>(std::max(1.f, 255 * std::exp((second - score[best]) / MARGIN)));
+    const float unsure = std::exp((second - score[best]) / MARGIN), steep = std::sqrt(std::fabs(step) / in_.reach);
+    cost = static_cast<unsigned char>(std::max(1.f, 255 * std::min(1.f, std::max(unsure, steep))));
   }
 
   const JointStepsArgs& in_;

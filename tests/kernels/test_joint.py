@@ -77,7 +77,8 @@ def test_steps_are_the_likeliest():
         there = np.flatnonzero(w >= 0)
         difference = field[mask][w[there]] - field[mask][there]
         assert np.abs(step[there, axis] - difference).max() < 4
-        assert (cost[there, axis] < 128).all()
+        assert (cost[there, axis] < 128)[np.abs(difference) < 25].all()
+        assert (cost[there, axis] > 200)[np.abs(difference) > 95].all()  # near the reach one turn looks like another
         a, b = samples.power[there[0]], samples.power[w[there[0]]]
         kappa = a * b / (a + b)
         trial = np.linspace(-125, 125, 2001)[:, None]
