@@ -17,7 +17,7 @@ from ferritin.solvers.stopping import Stopping
 from ferritin.stages import Record, Susceptibility
 
 
-@method("orientations", source="Liu T, et al. MRM 2009;61:196, eq. 5 and 6")
+@method("orientations", source="Liu T, et al. MRM 2009;61:196")
 def cosmos(
     local_fields: Any,
     b0_dirs: Any,

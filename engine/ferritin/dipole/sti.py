@@ -21,7 +21,7 @@ _PAIRS = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 _ROOT2 = np.float32(2**0.5)
 
 
-@method("orientations", source="Liu C. MRM 2010;63:1471, eq. 6 and 7")
+@method("orientations", source="Liu C. MRM 2010;63:1471")
 def sti(
     local_fields: Any,
     b0_dirs: Any,

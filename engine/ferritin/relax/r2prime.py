@@ -14,7 +14,7 @@ MANY = 0.2
 """Share of negative differences beyond which R2 or R2* must be biased (a fifth of grey matter)."""
 
 
-@method("r2prime", source="R2' = R2* - R2: Yablonskiy DA, Haacke EM. MRM 1994;32:749, eq. 1")
+@method("r2prime", source="R2' = R2* - R2: Yablonskiy DA, Haacke EM. MRM 1994;32:749")
 def difference(
     r2star: Any, r2: Any, mask: Any, scan: Any, r2star_se: Any = None, r2_se: Any = None
 ) -> ReversibleRelaxation:

@@ -9,7 +9,7 @@ from ferritin.sources._relaxometry import R2PRIME_HZ_PER_PPM, in_voxels
 from ferritin.stages import Sources
 
 
-@method("sources", source="Shin HG, et al. NeuroImage 2021;240:118371, eq. 3 and 4, solved in each voxel")
+@method("sources", source="Shin HG, et al. NeuroImage 2021;240:118371, its two equations solved in each voxel")
 def closed_form(
     chi: Any,
     r2prime: Any,

@@ -9,7 +9,7 @@ from ferritin.sources._relaxometry import R2STAR_HZ_PER_PPM, in_voxels
 from ferritin.stages import Sources
 
 
-@method("sources", source="Dimov AV, et al. Tomography 2022;8:1544, eq. 2 and 3, solved in each voxel")
+@method("sources", source="Dimov AV, et al. Tomography 2022;8:1544, its two equations solved in each voxel")
 def closed_form_r2star(
     chi: Any,
     r2star: Any,

@@ -18,7 +18,7 @@ _CHUNK = 1 << 15
 _FIRST = (0.3, 0.3, 0.4, 0.05, -0.05)  # C⁺, C⁻, C0 [1], χ⁺, χ⁻ [ppm]
 
 
-@method("sources", source="Chen J, et al. NeuroImage 2021;242:118477, eq. 5 to 8")
+@method("sources", source="Chen J, et al. NeuroImage 2021;242:118477")
 def decompose(
     echoes: Any,
     chi: Any,

@@ -13,7 +13,7 @@ from ferritin.stages import Sources
 
 @method(
     "sources",
-    source="Shin HG, et al. NeuroImage 2021;240:118371, eq. 5, with both data weighted by their noise and total "
+    source="Shin HG, et al. NeuroImage 2021;240:118371, with both data weighted by their noise and total "
     "variation in place of its gradient prior, by ADMM",
 )
 def joint(
