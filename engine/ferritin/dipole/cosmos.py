@@ -75,7 +75,7 @@ def cosmos(
     if reference == "mean":
         chi -= (chi.sum(dtype=np.float64) / views.inside.sum()).astype(np.float32) * views.inside
         notes.append("chi is relative to its mean over the mask")
-    return Susceptibility(views.box.place(chi), replace(record, notes=tuple(notes)))
+    return Susceptibility(views.box.place(chi), record=replace(record, notes=tuple(notes)))
 
 
 def _kernels(views: Views) -> list[Any]:
