@@ -1,5 +1,7 @@
 """BET finds the edge of a brain, whatever profile, voxel size and bridges, and spans what is dark inside."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -66,3 +68,11 @@ def test_progress_counts_iterations():
     calls = []
     bet(echoes, scan, 1.0, n_iterations=20, progress=lambda i, n: calls.append((i, n)), **FAST)
     assert calls == [(i + 1, 20) for i in range(20)]
+
+
+def test_a_surface_that_intersects_itself_is_grown_anew_with_more_smoothness(monkeypatch):
+    monkeypatch.setattr(sys.modules["ferritin.mask.bet"], "_CROSSED", -1)  # take every surface for one that does
+    echoes, scan, brain, _ = head()
+    mask, record = bet(echoes, scan, 1.0, **FAST)
+    assert [note.split("smoothness ")[1].split()[0] for note in record.notes] == ["1", "10", "100"]
+    assert dice(mask, brain) > 0.95
