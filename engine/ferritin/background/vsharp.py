@@ -10,7 +10,8 @@ import numpy as np
 from ferritin.backend import irfftn, namespace, rfftn
 from ferritin.errors import ParameterError
 from ferritin.ops.box import Box
-from ferritin.ops.smv import ball_spectrum, depth_mm, fits
+from ferritin.ops.slabs import each, multiply, slabs
+from ferritin.ops.smv import ball_transform, depth_mm, fits
 from ferritin.registry import method
 from ferritin.stages import LocalField
 
@@ -57,23 +58,42 @@ def vsharp(
     valid = fits(depth, radii[-1])
     if not valid.any():
         raise ParameterError(f"no ball of {radii[-1]:g} mm fits into the mask; give a larger mask")
-    spectrum = rfftn(field)
-    high_pass = xp.zeros_like(field)
+    spectrum, high_pass = rfftn(field), field
+    high_pass[...] = 0
+    level = sum(fits(depth, radius).astype(np.uint8) for radius in radii)  # how many of the balls fit
+    largest = None
     for i, radius in enumerate(radii):
-        ball = ball_spectrum(xp, box.shape, scan.voxel_mm, radius)
+        ball = ball_transform(xp, box.shape, scan.voxel_mm, radius)
         if i == 0:
-            largest = 1 - ball
-        ball *= -1
-        ball += 1
-        filtered = irfftn(spectrum * ball, box.shape)
-        high_pass += filtered * (fits(depth, radius) if i == 0 else fits(depth, radius) & ~fits(depth, radii[i - 1]))
+            largest = (1 - ball.real).astype(np.float32)
+        filtered = irfftn(_high_passed(xp, spectrum, ball), box.shape)
+        del ball
+        fitting = len(radii) - i
+
+        def keep(s: slice, filtered: Any = filtered, fitting: int = fitting) -> None:
+            here = high_pass[s]
+            here += filtered[s] * (level[s] == fitting)
+
+        each(keep, slabs(xp, box.shape))
+        del filtered, keep
         if progress:
             progress(i + 1, len(radii))
     spectrum = rfftn(high_pass)
-    spectrum *= xp.where(largest > threshold, 1 / xp.maximum(largest, np.float32(threshold)), np.float32(0))
+    multiply(spectrum, xp.where(largest > threshold, 1 / xp.maximum(largest, np.float32(threshold)), np.float32(0)))
     local = irfftn(spectrum, box.shape)
     local *= valid
     return LocalField(box.place(local), box.place(valid))
+
+
+def _high_passed(xp: Any, spectrum: Any, ball: Any) -> Any:
+    """spectrum·(1 − ball), in the memory of the ball's complex spectrum."""
+
+    def part(s: slice) -> None:
+        b = ball[s]
+        xp.multiply(spectrum[s], 1 - b.real, out=b)
+
+    each(part, slabs(xp, spectrum.shape))
+    return ball
 
 
 def _radii(voxel_mm: tuple[float, ...], largest: float, step: float | None) -> list[float]:

@@ -10,6 +10,7 @@ from ferritin.backend import irfftn
 from ferritin.errors import ParameterError
 from ferritin.inversion.problem import Problem
 from ferritin.ops.gradient import Gradient, relative_step
+from ferritin.ops.slabs import each, multiply, slabs
 from ferritin.registry import method
 from ferritin.stages import Susceptibility
 
@@ -36,16 +37,20 @@ def closed_form(
     if not lambda_ > 0:
         raise ParameterError(f"closed_form lambda = {lambda_}, expected above 0; the default is 6e-3")
     problem = Problem(local_field, mask, scan)
-    kernel = problem.dipole.kernel
-    inverse = kernel * kernel
+    xp, kernel = problem.xp, problem.dipole.kernel
     if penalty == "gradient":
-        inverse += np.float32(lambda_) * Gradient(relative_step(scan.voxel_mm)).normal_spectrum(
-            problem.xp, problem.box.shape
-        )
+        size = Gradient(relative_step(scan.voxel_mm)).normal_spectrum(xp, problem.box.shape)
+        size *= np.float32(lambda_)
     else:
-        inverse += np.float32(lambda_)
-    inverse[0, 0, 0] = 1
-    problem.xp.divide(kernel, inverse, out=inverse)
+        size = xp.full(kernel.shape, np.float32(lambda_))
+    size[0, 0, 0] = 1
+
+    def invert(s: slice) -> None:
+        below, k = size[s], kernel[s]
+        below += k * k
+        k /= below
+
+    each(invert, slabs(xp, kernel.shape))
     spectrum = problem.spectrum()
-    spectrum *= inverse
+    multiply(spectrum, kernel)
     return problem.finish(irfftn(spectrum, problem.box.shape), reference=reference)

@@ -10,8 +10,10 @@ from ferritin.backend import irfftn, rfftn
 from ferritin.errors import ParameterError
 from ferritin.inversion.problem import Problem
 from ferritin.ops.gradient import Gradient
+from ferritin.ops.slabs import multiply
 from ferritin.ops.smv import ball_spectrum
 from ferritin.registry import method
+from ferritin.solvers.cg import conjugate_gradients
 from ferritin.solvers.lsmr import lsmr
 from ferritin.solvers.stopping import Stopping
 from ferritin.stages import Susceptibility
@@ -54,21 +56,24 @@ def ilsqr(
     chi = lsmr(xp, lambda x: weight * dipole(x), lambda f: dipole(weight * f), weight * problem.field, first)
     chi *= problem.inside
     flat = _flatness(problem, gradient, _fast(problem))
-    in_cone = (abs(dipole.kernel) < np.float32(cone)).astype(np.float32)
+    in_cone = abs(dipole.kernel) < np.float32(cone)
 
     def within(x: Any) -> Any:
         spectrum = rfftn(x)
-        spectrum *= in_cone
+        multiply(spectrum, in_cone)
         return irfftn(spectrum, problem.box.shape)
 
-    streaks = lsmr(
-        xp,
-        lambda x: flat * gradient(xp, within(x)),
-        lambda g: within(gradient.adjoint(xp, flat * g)),
-        flat * gradient(xp, chi),
-        second,
-    )
-    chi -= within(streaks)
+    def weigh(g: Any, s: slice) -> None:
+        g *= flat[:, s]
+        g *= flat[:, s]
+
+    def slopes(x: Any) -> Any:
+        out = xp.zeros_like(x)
+        gradient.add_normal(xp, x, weigh, out)
+        return within(out)
+
+    # Least squares of flat·∇(chi − streaks) over streaks in the cone, by its normal equations.
+    chi -= conjugate_gradients(xp, lambda x: slopes(within(x)), slopes(chi), second)
     return problem.finish(chi, first.record(f"{second.done} iterations for the streaks"), reference=reference)
 
 
@@ -88,12 +93,13 @@ def _field_weight(problem: Problem, gradient: Gradient) -> Any:
 def _flatness(problem: Problem, gradient: Gradient, fast: Any) -> Any:
     """Weights of the gradient components: 1 where the fast map is smooth, 0 on its edges."""
     xp, inside = problem.xp, problem.inside
-    steep = abs(gradient(xp, fast))
-    out = []
+    steep = gradient(xp, fast)
     for component in steep:
+        xp.abs(component, out=component)
         low, high = xp.percentile(component[inside], xp.asarray([50.0, 70.0]))
-        out.append(_ramp(xp, component, low, high) * inside)
-    return xp.stack(out)
+        component[...] = _ramp(xp, component, low, high)
+        component *= inside
+    return steep
 
 
 def _fast(problem: Problem) -> Any:

@@ -13,6 +13,7 @@ from ferritin.inversion.problem import Problem
 from ferritin.inversion.radians import radians_per_ppm
 from ferritin.inversion.ventricles import ventricles
 from ferritin.ops.gradient import Gradient
+from ferritin.ops.slabs import each, slabs
 from ferritin.ops.smv import ball_spectrum, erode
 from ferritin.registry import method
 from ferritin.solvers.cg import conjugate_gradients
@@ -97,7 +98,9 @@ def _set_up(local_field: Any, mask: Any, scan: Any, field_noise: Any, scale: flo
         problem.field *= problem.inside
     weight, _ = problem.weights(field_noise)
     weight *= (problem.inside.sum() / weight.sum(dtype=np.float64)).astype(np.float32)
-    return _Fit(problem, weight, problem.field * np.float32(scale), np.float32(scale), Gradient(scan.voxel_mm))
+    phase, problem.field = problem.field, None
+    phase *= np.float32(scale)
+    return _Fit(problem, weight, phase, np.float32(scale), Gradient(scan.voxel_mm))
 
 
 @dataclass
@@ -121,30 +124,55 @@ class _Fit:
         field = xp.zeros_like(chi)
         data = np.float32(2 * lambda_)
         while True:
-            slope = self.edges * self.gradient(xp, chi)
-            bend = self.edges / xp.sqrt((slope * slope).sum(axis=0) + np.float32(1e-6))
-            square = self.weight * self.weight
-            misfit = xp.sin(field - self.phase)
-            rhs = -data * dipole(square * misfit) - self.gradient.adjoint(xp, bend * slope)
-            rhs -= self._csf(chi, lambda_csf)
+            stiffness = self._stiffness(chi)
 
-            def hessian(x: Any, bend: Any = bend, square: Any = square) -> Any:
-                flow = self.gradient(xp, x)
-                flow *= bend
-                flow *= self.edges
-                out = self.gradient.adjoint(xp, flow)
-                out += data * dipole(square * dipole(x))
+            def weigh(g: Any, s: slice, stiffness: Any = stiffness) -> None:
+                g *= self.edges[..., s, :, :]
+                g *= stiffness[s]
+
+            def slope(x: Any, field: Any, weigh: Any = weigh) -> Any:
+                """2λ Dw²field + ∇ᵀ(W∇x): the field is overwritten."""
+                each(lambda s: self._weigh(field, s, data), slabs(xp, x.shape))
+                out = dipole(field)
+                del field
+                self.gradient.add_normal(xp, x, weigh, out)
                 out += self._csf(x, lambda_csf)
                 return out
 
+            field -= self.phase
+            rhs = slope(chi, xp.sin(field, out=field))
+            del field
+            xp.negative(rhs, out=rhs)
             inner = Stopping(cg_iterations, cg_tolerance, every=5)
-            step = conjugate_gradients(xp, hessian, rhs, inner)
+            step = conjugate_gradients(xp, lambda x, slope=slope: slope(x, dipole(x)), rhs, inner)
+            del rhs, stiffness, weigh, slope
             chi += step
             if stop.step((dot(xp, step, step) / xp.maximum(dot(xp, chi, chi), 1e-30)) ** 0.5):
                 return chi
             field = dipole(chi)
             if merit:
                 self._merit(field)
+
+    def _stiffness(self, chi: Any) -> Any:
+        """1/sqrt(|M∇chi|² + 1e-6), what turns a square into an absolute value."""
+        xp, out = self.problem.xp, self.problem.xp.empty_like(chi)
+
+        def part(s: slice) -> None:
+            g = self.gradient.on_slab(xp, chi, s)
+            g *= self.edges[..., s, :, :]
+            g *= g
+            xp.add(g[0], g[1], out=out[s])
+            out[s] += g[2]
+            out[s] += np.float32(1e-6)
+            xp.sqrt(out[s], out=out[s])
+            xp.divide(1, out[s], out=out[s])
+
+        each(part, slabs(xp, chi.shape))
+        return out
+
+    def _weigh(self, field: Any, s: slice, data: Any) -> None:
+        here, w = field[s], self.weight[s]
+        here *= data * w * w
 
     def _csf(self, x: Any, lambda_csf: float) -> Any:
         """Gradient of λ‖M(x − mean of x over M)‖², a symmetric operator on x."""

@@ -9,6 +9,7 @@ import numpy as np
 from ferritin.errors import ParameterError
 from ferritin.inversion.problem import Problem
 from ferritin.ops.gradient import Gradient, relative_step
+from ferritin.ops.slabs import add_scaled, multiply
 from ferritin.registry import method
 from ferritin.solvers.cg import conjugate_gradients
 from ferritin.solvers.stopping import Stopping
@@ -44,16 +45,23 @@ def tikhonov(
     problem = Problem(local_field, mask, scan)
     xp, dipole, factor = problem.xp, problem.dipole, np.float32(lambda_)
     weight, _ = problem.weights(field_noise)
-    weight *= weight
+    multiply(weight, weight)
     gradient = Gradient(relative_step(scan.voxel_mm))
     stop = Stopping(iterations, tolerance, every=5, progress=progress)
 
+    def weigh(g: Any, s: slice) -> None:
+        g *= factor
+
     def normal(x: Any) -> Any:
-        field = dipole(x)
-        field *= weight
-        out = dipole(field)
-        out += factor * (gradient.adjoint(xp, gradient(xp, x)) if penalty == "gradient" else x)
+        out = dipole(x)
+        multiply(out, weight)
+        out = dipole(out)
+        if penalty == "gradient":
+            gradient.add_normal(xp, x, weigh, out)
+        else:
+            add_scaled(out, factor, x)
         return out
 
-    chi = conjugate_gradients(xp, normal, dipole(weight * problem.field), stop)
+    multiply(problem.field, weight)
+    chi = conjugate_gradients(xp, normal, dipole(problem.field), stop)
     return problem.finish(chi, stop.record(), reference=reference)

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from ferritin.backend import irfftn, namespace
+from ferritin.backend import irfftn
 from ferritin.errors import ParameterError
 from ferritin.inversion.problem import Problem
+from ferritin.ops.slabs import each, multiply, slabs
 from ferritin.registry import method
 from ferritin.stages import Susceptibility
 
@@ -40,10 +41,17 @@ def tkd(
     if not 0 < threshold < 2 / 3:
         raise ParameterError(f"tkd threshold = {threshold}, expected between 0 and 2/3; the default is 0.15")
     problem = Problem(local_field, mask, scan)
-    xp, kernel = namespace(local_field), problem.dipole.kernel
-    cut = xp.where(kernel < 0, np.float32(-1), np.float32(1)) * xp.maximum(abs(kernel), np.float32(threshold))
-    correction = problem.half_mean(kernel / cut)
+    xp, kernel = problem.xp, problem.dipole.kernel
+    point = []  # by slab, the sum over k-space of D/D_cut; the half that is not stored counts, too
+
+    def invert(s: slice) -> None:
+        k = kernel[s]
+        cut = xp.maximum(abs(k), np.float32(threshold))
+        point.append(problem.half_sum(abs(k) / cut))
+        xp.divide(xp.copysign(np.float32(1), k), cut, out=k)
+
+    each(invert, slabs(xp, kernel.shape))
+    kernel *= (np.prod(problem.box.shape) / sum(point)).astype(np.float32)
     spectrum = problem.spectrum()
-    spectrum /= cut
-    spectrum *= 1 / correction
+    multiply(spectrum, kernel)
     return problem.finish(irfftn(spectrum, problem.box.shape), reference=reference)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from ferritin.inversion.uncertainty import standard_deviation
-from ferritin.inversion.weight import AUTO, Rule, settle
+from ferritin.inversion.weight import Rule, settle
 
 _NOISE = inspect.Parameter("field_noise", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=Any)
 _SAMPLES = inspect.Parameter(
@@ -33,8 +33,6 @@ def with_options(function: Callable[..., Any]) -> Callable[..., Any]:
         unit = next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, str)), unit)
         hints["lambda_"] = Annotated[float | Rule, unit]
         parameters["lambda_"] = parameters["lambda_"].replace(annotation=hints["lambda_"])
-        if function.__name__ in AUTO:
-            parameters["lambda_"] = parameters["lambda_"].replace(default="auto")
     weighted = "field_noise" in parameters
     given = [p for p in parameters.values() if p.kind is not p.KEYWORD_ONLY] + ([] if weighted else [_NOISE])
     named = [p for p in parameters.values() if p.kind is p.KEYWORD_ONLY and p.name != "progress"]

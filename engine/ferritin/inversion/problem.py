@@ -77,11 +77,13 @@ class Problem:
 
     def half_mean(self, even: Any) -> Any:
         """Mean over the whole k-space of a real, even quantity given on the half spectrum (0-d array)."""
+        return (self.half_sum(even) / np.prod(self.box.shape)).astype(np.float32)
+
+    def half_sum(self, even: Any) -> Any:
+        """Sum over the whole k-space of a real, even quantity given on the half spectrum, or on some planes of it."""
         n = self.box.shape[2]
         total = 2 * even.sum(dtype=np.float64) - even[..., 0].sum(dtype=np.float64)
-        if n % 2 == 0:
-            total = total - even[..., -1].sum(dtype=np.float64)
-        return (total / np.prod(self.box.shape)).astype(np.float32)
+        return total - even[..., -1].sum(dtype=np.float64) if n % 2 == 0 else total
 
     def finish(self, chi: Any, record: Record | None = None, *, reference: str = "mean") -> Susceptibility:
         """The map in the whole volume, zero outside the mask, relative to the stated reference."""

@@ -33,7 +33,6 @@ WAYS = tuple(2.0**k for k in range(-6, 4))
 
 AUTO: dict[str, Callable[[Case], float]] = {
     "tv": lambda c: PER_NOISE_VARIANCE * c.noise**2,
-    "tfi": lambda c: PER_NOISE_VARIANCE * c.noise**2,
     "fansi_tv": lambda c: 88 * c.noise**2,
     "fansi_tgv": lambda c: 88 * c.noise**2,
     "wh_qsm": lambda c: 88 * c.noise**2,
@@ -45,14 +44,15 @@ AUTO: dict[str, Callable[[Case], float]] = {
     "l1_qsm": lambda c: 42 * c.noise,
     "medi": lambda c: 1 / (2 * 100 * c.radians * c.voxel_mm * c.noise**2),
 }
-"""λ by method from the noise [ppm], the phase of a ppm [rad] and the voxel [mm]. These have it as their default."""
+"""λ by method from the noise [ppm], the phase of a ppm [rad] and the voxel [mm]."""
 
 
 def settle(function: Callable[..., Any], bound: inspect.BoundArguments, unit: str) -> str | None:
     """Put a number in the place of a rule among the arguments of a call; what to say of it, None when it was one."""
     rule = bound.arguments.get("lambda_")
-    if not isinstance(rule, str):
-        return None
+    own = inspect.signature(function).parameters["lambda_"].default == rule if rule is not None else True
+    if not isinstance(rule, str) or (own and function.__name__ not in AUTO):
+        return None  # a number, or a rule of the method's own
     value, why = Case(function, function.__name__, bound).choose(rule)
     bound.arguments["lambda_"] = value
     return f"lambda = {value:.3g}{'' if unit == '1' else ' ' + unit} ({why})"

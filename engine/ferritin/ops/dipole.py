@@ -8,6 +8,7 @@ import numpy as np
 
 from ferritin.backend import irfftn, rfftn
 from ferritin.ops.frequency import frequencies, without_nyquist
+from ferritin.ops.slabs import each, multiply, slabs
 
 Triple = tuple[int, int, int]
 
@@ -37,12 +38,20 @@ def dipole_kernel(xp: Any, shape: Triple, voxel_mm: tuple[float, ...], b0_dir: t
     k = frequencies(xp, shape, voxel_mm)
     odd = without_nyquist(xp, k, shape)
     b = [np.float32(c) for c in b0_dir]
-    k2 = k[0] ** 2 + k[1] ** 2 + k[2] ** 2
-    k2[0, 0, 0] = 1
-    along = (b[0] * odd[0] + b[1] * odd[1] + b[2] * odd[2]) ** 2
-    for c, full, even in zip(b, k, odd):
-        along = along + c * c * (full**2 - even**2)
-    kernel = np.float32(1 / 3) - along / k2
+    even = [c * c * (full * full - o * o) for c, full, o in zip(b, k, odd)]
+    kernel = xp.empty((*shape[:2], shape[2] // 2 + 1), np.float32)
+
+    def fill(s: slice) -> None:
+        along = b[0] * odd[0][s] + b[1] * odd[1] + b[2] * odd[2]
+        along *= along
+        along += even[0][s] + (even[1] + even[2])
+        size = k[0][s] ** 2 + k[1] ** 2 + k[2] ** 2
+        if s.start == 0:
+            size[0, 0, 0] = 1
+        along /= size
+        xp.subtract(np.float32(1 / 3), along, out=kernel[s])
+
+    each(fill, slabs(xp, kernel.shape))
     kernel[0, 0, 0] = 0
     return kernel
 
@@ -60,7 +69,7 @@ class Dipole:
     def __call__(self, chi: Any) -> Any:
         """Field [ppm] of chi [ppm], both (x, y, z) float32 on the box."""
         spectrum = rfftn(chi)
-        spectrum *= self.kernel
+        multiply(spectrum, self.kernel)
         return irfftn(spectrum, self.shape)
 
     adjoint = __call__

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from ferritin.ops.slabs import each, slabs
 
 
 class Gradient:
@@ -55,6 +58,16 @@ class Gradient:
             here -= g[axis]
             here[tail] += g[axis][head]
             here[first] += g[axis][last]
+
+    def add_normal(self, xp: Any, x: Any, weigh: Callable[[Any, slice], None], out: Any) -> None:
+        """out += adjoint(W gradient(x)); `weigh(g, s)` multiplies the gradient on the planes s by W in place."""
+
+        def part(s: slice) -> None:
+            g = self.on_slab(xp, x, s)
+            weigh(g, s)
+            self.add_adjoint_of_slab(xp, g, s, out)
+
+        each(part, slabs(xp, x.shape), neighbours=True)
 
     def normal_spectrum(self, xp: Any, shape: tuple[int, int, int]) -> Any:
         """Half spectrum of adjoint(gradient): Σ (2 - 2 cos 2πν)/step², float32."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ferritin.backend import namespace, ndimage, rfftn
+from ferritin.ops.slabs import each, slabs
 
 _ROUNDING = 1 + 1e-5
 """Radii and distances that differ by less are the same: voxel edges from an oblique affine are off by rounding."""
@@ -18,14 +19,24 @@ def ball_spectrum(xp: Any, shape: tuple[int, int, int], voxel_mm: tuple[float, .
 
     Returns (x, y, z//2+1) float32; real, since the ball is even.
     """
-    r2 = 0
+    return ball_transform(xp, shape, voxel_mm, radius_mm).real.copy()
+
+
+def ball_transform(xp: Any, shape: tuple[int, int, int], voxel_mm: tuple[float, ...], radius_mm: float) -> Any:
+    """`ball_spectrum` as its FFT leaves it: complex64, with an imaginary part of rounding alone."""
+    squares = []
     for axis, (n, v) in enumerate(zip(shape, voxel_mm)):
         index = xp.arange(n, dtype=np.float32)
         distance = xp.minimum(index, n - index) * np.float32(v)
-        r2 = r2 + (distance**2).reshape([-1 if a == axis else 1 for a in range(3)])
-    ball = (r2 <= np.float32(radius_mm * _ROUNDING) ** 2).astype(np.float32)
-    ball /= ball.sum()
-    return rfftn(ball).real.copy()
+        squares.append((distance**2).reshape([-1 if a == axis else 1 for a in range(3)]))
+    ball, plane = xp.empty(shape, np.float32), squares[1] + squares[2]
+
+    def fill(s: slice) -> None:
+        ball[s] = squares[0][s] + plane <= np.float32(radius_mm * _ROUNDING) ** 2
+
+    each(fill, slabs(xp, shape))
+    ball *= 1 / ball.sum()
+    return rfftn(ball)
 
 
 def depth_mm(mask: Any, voxel_mm: tuple[float, ...], *, walls: bool = True) -> Any:

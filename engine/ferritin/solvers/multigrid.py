@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ferritin.ops.slabs import each, slabs
 from ferritin.solvers.reduction import dot, ratio
-from ferritin.solvers.slabs import each, slabs
 from ferritin.solvers.stopping import Stopping
 
 _SMOOTHING = (1.733, 0.5695)

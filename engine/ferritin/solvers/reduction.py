@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ferritin.solvers.slabs import slabs
+from ferritin.ops.slabs import slabs
 
 
 def dot(xp: Any, a: Any, b: Any) -> Any:

@@ -9,8 +9,8 @@ import numpy as np
 
 from ferritin.backend import irfftn, rfftn
 from ferritin.ops.gradient import Gradient
+from ferritin.ops.slabs import each, slabs
 from ferritin.solvers.fidelity import Fidelity
-from ferritin.solvers.slabs import each, slabs
 from ferritin.solvers.stopping import Stopping
 from ferritin.solvers.total_variation import relative_change
 from ferritin_kernels import variation

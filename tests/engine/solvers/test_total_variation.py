@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ferritin.ops.gradient import Gradient
-from ferritin.solvers.slabs import each, slabs
+from ferritin.ops.slabs import each, slabs
 from ferritin.solvers.stopping import Stopping
 from ferritin.solvers.total_variation import TotalVariation
 
