@@ -12,7 +12,11 @@ from ferritin.registry import method
 from ferritin.stages import Iron, Record
 
 
-@method("iron", source="Langkammer C, et al. NeuroImage 2012;62:1593: 0.89 ppb per mg/kg in grey matter, post mortem")
+@method(
+    "iron",
+    source="Langkammer C, et al. NeuroImage 2012;62:1593 (linear in grey matter, post mortem); the slope of 0.89 is "
+    "quoted second hand",
+)
 def chi(
     chi: Any,
     mask: Any,

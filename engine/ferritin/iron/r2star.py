@@ -12,7 +12,11 @@ from ferritin.registry import method
 from ferritin.stages import Iron, Record
 
 
-@method("iron", source="Langkammer C, et al. Radiology 2010;257:455: R2* = 0.27 [Fe] + 14.3 at 3 T, post mortem")
+@method(
+    "iron",
+    source="Langkammer C, et al. Radiology 2010;257:455 (linear at 3 T, post mortem); the line 0.27 [Fe] + 14.3 is "
+    "quoted second hand",
+)
 def r2star(
     r2star: Any,
     mask: Any,
