@@ -92,6 +92,7 @@ def joint(
     notes.append(f"{settled.n_doubtful / len(field):.2%} of the voxels were solved anew from their neighbours")
     if n_wrong := int(np.count_nonzero(settled.wrong > _DOUBTFUL)):
         notes.append(f"{n_wrong} voxels may be on a wrong turn (reliability below {1 - _DOUBTFUL:g})")
+    del samples, smooth, field, region  # room for the maps
     maps = np.zeros((4, *mask.shape), np.float32)
     for volume, values in zip(maps, (settled.field, np.sqrt(settled.variance), 1 - settled.wrong, offset)):
         volume[mask] = values
