@@ -19,8 +19,9 @@ from ferritin.ops.gradient import relative_step
 from ferritin.solvers.stopping import Stopping
 from ferritin.solvers.total_variation import TotalVariation
 
-PER_NOISE_VARIANCE = 110.0
-"""λ over the noise variance [1/ppm]: the reciprocal of the typical step of chi between neighbours under the prior."""
+PER_NOISE_VARIANCE = 65.0
+"""λ over the noise variance [1/ppm]: the reciprocal of the typical step of chi between neighbours under the prior. For
+noise maps that hold the whole error of the field; one of thermal noise alone makes λ rather small."""
 WITHOUT_NOISE_MAP = 1e-4
 """λ [ppm] when nothing is known of the noise: smaller ones find the sources outside the mask too slowly."""
 PENALTIES, PENALTIES_OUTER = (0.1, 1.0), (0.01, 0.35)
@@ -30,9 +31,10 @@ LEAST_SPREAD = 1e-3
 """Misfits are not rejected for being large beside a spread below this [ppm]: that is the model's error on the grid."""
 OUTSIDE = 0.003
 """λ outside the mask relative to inside where some of the background is left in the field."""
-LEFT = 0.15
+LEFT = 0.2
 """Share of the field that sources outside may take at λ's full price before it is called background: what ambiguity
-takes of a true local field, or one by total field inversion, is 0.05 to 0.12; V-SHARP and LBV leave 0.17 to 0.37."""
+takes of a true local field, or one by total field inversion, is 0.02 to 0.17; V-SHARP leaves 0.18 to 0.26 and LBV 0.33
+to 0.4."""
 
 
 def sparse_sources(

@@ -6,6 +6,7 @@ import pytest
 from engine.dipole.phantoms import six_spheres, slope
 from ferritin.dipole.tv import tv
 from ferritin.errors import InputError, ParameterError
+from ferritin.inversion.sparse import PER_NOISE_VARIANCE
 from properties.fields import sphere_field
 
 
@@ -33,7 +34,7 @@ def test_lambda_follows_the_noise():
     noise = np.full_like(field, 0.2)
     notes = tv(field, mask, scan, noise, iterations=1).record.notes
     sd_ppm = 0.2 / scan.hz_per_ppm
-    assert f"lambda = {110 * sd_ppm**2:.3g} ppm" in notes[0]
+    assert f"lambda = {PER_NOISE_VARIANCE * sd_ppm**2:.3g} ppm" in notes[0]
 
 
 def test_noise_map_silences_a_bad_voxel():
@@ -73,6 +74,7 @@ def test_what_is_left_of_the_background_goes_outside():
 def test_no_background_is_found_where_there_is_none():
     scan, mask, _, _, field = six_spheres(n=48)
     assert any("no background is left" in note for note in tv(field, mask, scan).record.notes)
+
 
 def test_edges_of_the_magnitude_keep_what_a_strong_prior_would_flatten():
     scan, mask, chi, _, field = six_spheres(n=48)
