@@ -36,7 +36,6 @@ def test_noise_by_its_map_is_taken_as_it_is():
 def test_automatic_weight_follows_the_noise_and_is_said():
     scan, mask, _, field, noise = noisy()
     first, second = (tv(field, mask, scan, k * noise, iterations=2).record.notes[0] for k in (1, 3))
-    assert "110" not in first
     assert float(second.split()[2]) == pytest.approx(9 * float(first.split()[2]), rel=0.01)
 
 
