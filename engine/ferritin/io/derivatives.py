@@ -39,9 +39,11 @@ _IGNORE = (
     # The transmit field found beside R2, likewise.
     "sub-*/anat/*_TB1map.nii.gz",
     "sub-*/anat/*_TB1map.json",
-    # BIDS has no suffix for R2'.
+    # BIDS has no suffix for R2' or iron.
     "sub-*/anat/*_R2primemap.nii.gz",
     "sub-*/anat/*_R2primemap.json",
+    "sub-*/anat/*_Ironmap.nii.gz",
+    "sub-*/anat/*_Ironmap.json",
 )
 
 
