@@ -90,7 +90,7 @@ def main() -> None:
     a = parser.parse_args()
     chosen = [name for name in CASES if not a.cases or any(word in name for word in a.cases)]
     if a.so_far:
-        chosen = [name for name in chosen if (a.work / folder_of(name) / "echoes.npy").exists()]
+        chosen = [name for name in chosen if (a.work / folder_of(name) / "errors.npz").exists()]
     results = {name: score_case(name, a) for name in chosen}
     if (a.cases or a.methods) and not a.so_far:
         return
