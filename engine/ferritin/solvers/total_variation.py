@@ -140,22 +140,6 @@ class TotalVariation:
         return misfit
 
 
-def split_prior(xp: Any, gradient: Gradient, x: Any, dual: Any, radius: Any, pull: Any, s: slice) -> None:
-    """On one slab: dual ← projection of q = ∇x + dual onto |·| ≤ radius; pull += ∇ᵀ(q − 2·dual)."""
-    q = gradient.on_slab(xp, x, s)
-    q += dual[:, s]
-    size = q[0] * q[0]
-    size += q[1] * q[1]
-    size += q[2] * q[2]
-    xp.sqrt(size, out=size)
-    xp.maximum(size, radius[s], out=size)
-    xp.divide(radius[s], size, out=size)
-    xp.multiply(q, size, out=dual[:, s])
-    q -= dual[:, s]
-    q -= dual[:, s]
-    gradient.add_adjoint_of_slab(xp, q, s, pull)
-
-
 def relative_change(xp: Any, new: Any, old: Any) -> Any:
     """‖new − old‖/‖new‖; old is overwritten."""
     xp.subtract(new, old, out=old)
