@@ -20,9 +20,9 @@ from ferritin.inversion.noise import noise_level
 from ferritin.inversion.problem import Problem
 from ferritin_kernels import box_mean
 
-WEAKER = 1 / 12
+WEAKER = 1 / 4
 """λ of the map that stands for the truth, over that of the map in question."""
-STRONGER = 12.0
+STRONGER = 4.0
 """The same for a λ that weighs the data."""
 ON_THE_DATA = ("medi",)
 
