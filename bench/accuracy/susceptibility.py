@@ -267,7 +267,7 @@ def picture(cases: dict, path: Path) -> None:
         axes.hlines(best, i - 0.35, i + 0.35, "0.6", ls="--", lw=1, label="best peer" if i == 0 else None)
     axes.set_xticks(range(len(ROWS)), [row.replace(" with", "\nwith").replace(" in", "\nin", 1) for row in ROWS])
     axes.set_ylabel("NRMSE [%]")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 72)
     axes.legend(ncols=4, fontsize=8, frameon=False)
     figure.savefig(path, dpi=130)
 
