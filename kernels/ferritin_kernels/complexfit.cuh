@@ -234,7 +234,8 @@ struct Complexfit {
       trial[A][l] = maximum(a + a * da, 0.05f * a);
       trial[RATE][l] = clamp(rate + dr, 0.f, max_rate);
       trial[PHASE][l] = p[PHASE][l] + PER_TURN * dp;
-      trial[FREQUENCY][l] = p[FREQUENCY][l] + PER_TURN * df;
+      // Beyond half a turn at the last echo the linear model says nothing; where only one echo has signal it runs away.
+      trial[FREQUENCY][l] = p[FREQUENCY][l] + clamp(PER_TURN * df, -0.5f, 0.5f);
     }
   }
 

@@ -89,6 +89,14 @@ def test_without_unwrapped_phase_time_unwraps_it():
     np.testing.assert_allclose(fit.field[near], given.field[near], atol=2e-3)
 
 
+def test_a_phase_wrongly_unwrapped_sends_no_field_out_of_reach(level):
+    """Far from the answer all but one echo can lose their weight, and nothing then holds the frequency."""
+    echoes, _, _ = decays(20_000, 5.0, te=TE[:4])
+    wrong = np.random.default_rng(1).uniform(-9, 9, echoes.shape).astype(np.float32)
+    fit = ferritin_kernels.complexfit(echoes, TE[:4], None, wrong)
+    assert np.abs(fit.field).max() < 3000
+
+
 def test_two_echoes_and_odd_voxels():
     echoes, unwrapped, (_, field, _) = decays(100, 0, te=TE[:2])
     unwrapped[0, 3] = np.nan
