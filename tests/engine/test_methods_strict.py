@@ -59,6 +59,7 @@ def scene():
     values = {
         "echoes": echoes,
         "mask": mask,
+        "field_mask": mask,
         "local_mask": mask,
         "noise_sd": 0.01,
         "r2star": r2star * mask,

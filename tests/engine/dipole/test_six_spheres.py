@@ -14,7 +14,10 @@ LEAST, MOST, ERROR = 0.7, 1.1, 0.65
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
 def test_six_spheres(method):
     scan, mask, chi, labels, field = six_spheres(b0_dir=(0.5, 0.3, 0.8), n=48)
-    found = method(field, mask, scan).chi
+    # A weight chosen from the data asks for the noise: sharp spheres look like noise to its guess from the field alone.
+    chooses = any(p.name == "lambda" and p.default == "auto" for p in method.parameters)
+    known = {"field_noise": np.float32(0.3) * mask} if chooses else {}
+    found = method(field, mask, scan, **known).chi
     assert LEAST < slope(found, chi, labels) < MOST
     x, y = (v[mask] - v[mask].mean() for v in (found, chi))
     assert np.linalg.norm(x - y) < ERROR * np.linalg.norm(y)
