@@ -1,4 +1,4 @@
-// One step of the split z = ∇x of a total variation, on a periodic box: the multipliers, then what pulls x.
+// One relaxed step of the split z = ∇x of a total variation, on a periodic box: the split, then what pulls x.
 // Meaning: meaning/variation.py. Launched by cpu.cpp (rows as vectors) and gpu.py (one voxel a thread).
 #pragma once
 #include "stencil.cuh"
@@ -7,9 +7,9 @@ namespace ferritin {
 
 struct VariationArgs {
   const float* x;
-  float* dual;
+  float* split;
   const float* radius;
-  float* turn;
+  float* keep;
   float* pull;
   long long n_voxel;
   int nx;
@@ -17,37 +17,39 @@ struct VariationArgs {
   int nz;
   int part;
   float limit;
+  float relax;
   float per_x;
   float per_y;
   float per_z;
 };
 
-// u <- projection of ∇x + u onto |·| <= radius·limit (limit alone without a map of radii).
-FERRITIN_DEVICE void shrink_at(const VariationArgs& in, long long i, const Neighbours& n, const float* per) {
+// q <- q + relax·(∇x − (1 − keep)·q); keep <- what the projection onto |·| <= radius·limit leaves of q (limit alone
+// without a map of radii).
+FERRITIN_DEVICE void split_at(const VariationArgs& in, long long i, const Neighbours& n, const float* per) {
   const float here = in.x[i], limit = in.radius ? in.limit * in.radius[i] : in.limit;
-  float q[3], square = 0.f;
+  const float old = 1.f - in.relax * (1.f - in.keep[i]);
+  float square = 0.f;
   FERRITIN_UNROLL
   for (int axis = 0; axis < 3; ++axis) {
-    q[axis] = (in.x[i + n.next[axis]] - here) * per[axis] + in.dual[axis * in.n_voxel + i];
-    square += q[axis] * q[axis];
+    float* const q = in.split + axis * in.n_voxel + i;
+    const float fresh = old * q[0] + in.relax * per[axis] * (in.x[i + n.next[axis]] - here);
+    square += fresh * fresh;
+    q[0] = fresh;
   }
-  const float shrink = square > limit * limit ? limit * inverse_root(maximum(square, 1e-37f)) : 1.f;
-  FERRITIN_UNROLL
-  for (int axis = 0; axis < 3; ++axis) in.dual[axis * in.n_voxel + i] = shrink * q[axis];
+  in.keep[i] = square > limit * limit ? limit * inverse_root(maximum(square, 1e-37f)) : 1.f;
 }
 
-// pull <- ∇ᵀ(∇x + u_old − 2u) with turn = ∇ᵀu_old of the step before; turn <- ∇ᵀu.
+// pull <- ∇ᵀ(q − 2·keep·q)
 FERRITIN_DEVICE void pull_at(const VariationArgs& in, long long i, const Neighbours& n, const float* per) {
-  const float here = in.x[i];
-  float turn = 0.f, bend = 0.f;
+  const float here = 1.f - 2.f * in.keep[i];
+  float pull = 0.f;
   FERRITIN_UNROLL
   for (int axis = 0; axis < 3; ++axis) {
-    const float* u = in.dual + axis * in.n_voxel + i;
-    turn += (u[n.before[axis]] - u[0]) * per[axis];
-    bend += ((here - in.x[i + n.next[axis]]) + (here - in.x[i + n.before[axis]])) * per[axis] * per[axis];
+    const float* const q = in.split + axis * in.n_voxel + i;
+    const long long before = n.before[axis];
+    pull += ((1.f - 2.f * in.keep[i + before]) * q[before] - here * q[0]) * per[axis];
   }
-  in.pull[i] = bend + in.turn[i] - 2.f * turn;
-  in.turn[i] = turn;
+  in.pull[i] = pull;
 }
 
 }  // namespace ferritin
@@ -64,7 +66,7 @@ extern "C" __global__ void variation(ferritin::VariationArgs in) {
 #if FERRITIN_PART
   ferritin::pull_at(in, i, n, per);
 #else
-  ferritin::shrink_at(in, i, n, per);
+  ferritin::split_at(in, i, n, per);
 #endif
 }
 #endif

@@ -29,18 +29,18 @@ void along_plane(const VariationArgs& in, int x, At at) {
 
 inline void variation(const VariationArgs& in, int threads) {
   const int slab = in.nx / (8 * threads) > 4 ? in.nx / (8 * threads) : 4, slabs = (in.nx + slab - 1) / slab;
-  auto shrink = [](const VariationArgs& a, long long i, const Neighbours& n, const float* per) { shrink_at(a, i, n, per); };
+  auto split = [](const VariationArgs& a, long long i, const Neighbours& n, const float* per) { split_at(a, i, n, per); };
   auto pull = [](const VariationArgs& a, long long i, const Neighbours& n, const float* per) { pull_at(a, i, n, per); };
   parallel(slabs, threads, [&] {
     return [&](long long k) {
       const int first = static_cast<int>(k) * slab, end = first + slab < in.nx ? first + slab : in.nx;
       for (int x = first; x < end; ++x) {
-        along_plane(in, x, shrink);
+        along_plane(in, x, split);
         if (x > first) along_plane(in, x, pull);
       }
     };
   });
-  // The first plane of a slab needs the multipliers of the slab before.
+  // The first plane of a slab needs the split of the slab before.
   parallel(slabs, threads, [&] { return [&](long long k) { along_plane(in, static_cast<int>(k) * slab, pull); }; });
 }
 

@@ -29,12 +29,9 @@ PENALTIES, PENALTIES_OUTER = (0.1, 1.0), (0.01, 0.35)
 change the way, not the goal: strong outer sources are found in fewer iterations by lower ones."""
 LEAST_SPREAD = 1e-3
 """Misfits are not rejected for being large beside a spread below this [ppm]: that is the model's error on the grid."""
-OUTSIDE = 0.003
-"""λ outside the mask relative to inside where some of the background is left in the field."""
-LEFT = 0.2
-"""Share of the field that sources outside may take at λ's full price before it is called background: what ambiguity
-takes of a true local field, or one by total field inversion, is 0.02 to 0.17; V-SHARP leaves 0.18 to 0.26 and LBV 0.33
-to 0.4."""
+OUTSIDE = 1e-5
+"""λ [ppm] outside the mask is no larger than this: what is left of a background has a size of its own, which does not
+shrink with the noise."""
 
 
 def sparse_sources(
@@ -57,9 +54,9 @@ def sparse_sources(
         lambda_ = WITHOUT_NOISE_MAP if noise is None else PER_NOISE_VARIANCE * noise**2
         why = "no noise map" if noise is None else f"noise {1e3 * noise:.3g} ppb by its map"
         notes.append(f"lambda = {lambda_:.3g} ppm ({why})")
-    share = 1.0 if outside == "auto" else outside
-    if not lambda_ > 0 or not 0 < share <= 1:
+    if not lambda_ > 0 or not (outside == "auto" or 0 < outside <= 1):
         raise ParameterError(f"lambda = {lambda_}, outside = {outside}; expected lambda > 0 and outside in (0, 1]")
+    share = min(1.0, OUTSIDE / lambda_) if outside == "auto" else outside
     prior = xp.where(problem.inside, np.float32(lambda_), np.float32(lambda_ * share))
     if edges is not None:
         if s0 is None or r2star is None:
@@ -68,17 +65,7 @@ def sparse_sources(
             magnitude = problem.box.crop(mean_magnitude(xp, s0, r2star, scan.te_s))
             prior *= edge_weight(xp, magnitude, problem.inside, scan.voxel_mm, edges)
 
-    def revise(chi: Any) -> None:
-        left = _outer_share(problem, chi)
-        free = left > LEFT
-        if free:
-            prior[...] *= xp.where(problem.inside, np.float32(1), np.float32(OUTSIDE))
-        notes.append(
-            f"sources outside make {100 * left:.0f} % of the field: "
-            + ("background is left, and they are free" if free else "no background is left")
-        )
-
-    data_penalty, prior_penalty = PENALTIES_OUTER if share < 0.1 else PENALTIES
+    data_penalty, prior_penalty = PENALTIES_OUTER if share < 0.05 else PENALTIES
     solver = TotalVariation(
         problem.dipole.kernel,
         problem.field,
@@ -89,16 +76,8 @@ def sparse_sources(
         prior_penalty=prior_penalty * lambda_ / max(_spread(problem, problem.field), 1e-9),
         reject=reject,
         least_spread=LEAST_SPREAD,
-        revise=revise if outside == "auto" else None,
     )
     return solver.solve(xp, stop)[0], tuple(notes)
-
-
-def _outer_share(problem: Problem, chi: Any) -> float:
-    """Standard deviation of the field of the sources outside the mask over that of the whole field, inside."""
-    outer = problem.dipole(chi * ~problem.inside)
-    spread = [_spread(problem, field) for field in (outer, problem.field)]
-    return float(spread[0] / max(spread[1], 1e-30))
 
 
 def _spread(problem: Problem, field: Any) -> float:

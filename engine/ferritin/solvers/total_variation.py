@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +17,8 @@ from ferritin_kernels import variation
 
 REJECT_AT = (15, 25)
 """Iterations after which misfit voxels are weighed anew: late enough for a misfit that means something."""
-REVISE_AT = 15
-"""Iterations after which the prior may be revised."""
+RELAX = np.float32(1.8)
+"""Over-relaxation of both splits: a third to a half of the iterations less than without, for one more proximal step."""
 
 
 @dataclass
@@ -33,7 +32,6 @@ class TotalVariation:
     fidelity : penalty of the misfit K*x − d; its weight is w.
     reject : misfits beyond so many robust standard deviations lose weight by (reject/misfit)²; None keeps all.
     least_spread : the standard deviation is taken as no smaller than this.
-    revise : called once with x, after REVISE_AT iterations; may change the prior in place.
     """
 
     kernel: Any
@@ -46,19 +44,20 @@ class TotalVariation:
     fidelity: Fidelity = field(default_factory=Squared)
     reject: float | None = None
     least_spread: float = 0.0
-    revise: Callable[[Any], None] | None = None
 
     def solve(self, xp: Any, stop: Stopping, start: Any = None) -> tuple[Any, Any]:
         """The minimiser x, and K*x. `stop` watches the relative change of x; `start` is a first guess.
 
-        The dual of z is the projection of q = ∇x + dual onto |·| ≤ λ/penalty, and z − dual = q − 2·dual: z is not kept.
-        A volume lives no longer than it is needed, and the model becomes the target in place.
+        Both splits are over-relaxed, and of each one array is kept, the sum of the split variable and its dual: what the
+        next x is pulled to is the sum less twice the dual. The dual of z is the projection of that sum onto |·| ≤
+        λ/penalty. A volume lives no longer than it is needed, and the model becomes the target in place.
         """
         shape, weight = self.data.shape, self.weight
         rho, limit = np.float32(self.data_penalty), 1 / self.prior_penalty
         inverse = self._inverse(xp)
-        dual, turn, data_dual = (xp.zeros(n, dtype=np.float32) for n in ((3, *shape), shape, shape))
+        split, keep = xp.zeros((3, *shape), np.float32), xp.zeros(shape, np.float32)
         target, pull, x = self._first(xp, start)
+        data_split = target.copy()
         while True:
             spectrum, seen = rfftn(target), rfftn(pull)
             del target, pull
@@ -73,20 +72,23 @@ class TotalVariation:
                 return x, target
             if self.reject is not None and stop.done in REJECT_AT:
                 weight = self._reweighted(xp, target)
-            if self.revise is not None and stop.done == REVISE_AT:
-                self.revise(x)
 
-            def split_data(s: slice, target: Any = target, weight: Any = weight) -> None:
-                f, u = target[s], data_dual[s]
-                u += f
-                self.fidelity(xp, u, self.data[s], self.fidelity.weighting(xp, weight[s]), rho, f)
-                u -= f
-                f -= u
+            pull = xp.empty(shape, np.float32)
+
+            def split_data(s: slice, target: Any = target, weight: Any = weight, pull: Any = pull) -> None:
+                f, v, y = target[s], data_split[s], pull[s]
+                w = self.fidelity.weighting(xp, weight[s])
+                self.fidelity(xp, v, self.data[s], w, rho, y)
+                f -= y
+                f *= RELAX
+                v += f
+                self.fidelity(xp, v, self.data[s], w, rho, f)
+                f *= 2
+                f -= v
 
             each(split_data, slabs(xp, shape))
             del split_data
-            pull = xp.empty(shape, np.float32)
-            variation(x, dual, turn, pull, self.prior, self.step, limit=limit)
+            variation(x, split, keep, pull, self.prior, self.step, limit=limit, relax=RELAX)
             if not stop.due:
                 x = None
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 
-def variation(x, dual, radius, step):
-    """The new dual, ∇ᵀ(q − 2·dual) and ∇ᵀdual."""
-    q = np.array([(np.roll(x, -1, axis) - x) / s for axis, s in enumerate(step)]) + dual
-    size = np.sqrt((q * q).sum(0))
-    new = q * np.minimum(1, radius / np.maximum(size, 1e-300))
-    return new, adjoint(q - 2 * new, step), adjoint(new, step)
+def variation(x, split, keep, radius, step, relax=1.0):
+    """The new q, the share of it that is the dual, and ∇ᵀ(q − 2·dual)."""
+    dual, gradient = keep * split, np.array([(np.roll(x, -1, axis) - x) / s for axis, s in enumerate(step)])
+    z = split - dual
+    q = relax * gradient + (1 - relax) * z + dual
+    keep = np.minimum(1, radius / np.maximum(np.sqrt((q * q).sum(0)), 1e-300))
+    return q, keep, adjoint(q - 2 * keep * q, step)
 
 
 def adjoint(g, step):
