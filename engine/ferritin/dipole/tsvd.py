@@ -8,7 +8,8 @@ import numpy as np
 
 from ferritin.backend import namespace
 from ferritin.errors import ParameterError
-from ferritin.inversion.division import Division, Part
+from ferritin.inversion.division import Division
+from ferritin.ops.sweep import Part
 from ferritin.registry import method
 from ferritin.stages import Susceptibility
 

@@ -1,4 +1,4 @@
-"""Closed forms: the field's spectrum times a function of the dipole kernel, which is made and used in the same sweep."""
+"""Closed forms: the spectrum of a field times a function of the dipole kernel, made and used in the same sweep."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from ferritin.backend import namespace
 from ferritin.inversion.problem import MARGIN_MM, finish
 from ferritin.ops.box import Box
 from ferritin.ops.dipole import dipole_parts
-from ferritin.ops.sweep import filtered
+from ferritin.ops.sweep import Part, filtered
 from ferritin.stages import Susceptibility
-
-Part = tuple[slice, slice]
 
 
 class Division:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ferritin.ops.frequency import frequencies, without_nyquist
 from ferritin.ops.slabs import each, slabs
-from ferritin.ops.sweep import filtered
+from ferritin.ops.sweep import Part, filtered
 
 Triple = tuple[int, int, int]
 
@@ -48,7 +48,7 @@ def dipole_kernel(xp: Any, shape: Triple, voxel_mm: tuple[float, ...], b0_dir: t
 
 def dipole_parts(
     xp: Any, shape: Triple, voxel_mm: tuple[float, ...], b0_dir: tuple[float, ...]
-) -> Callable[[tuple[slice, slice]], Any]:
+) -> Callable[[Part], Any]:
     """`dipole_kernel` for those who need each part of it once: a function of the slices along x and y, and `out`."""
     k = frequencies(xp, shape, voxel_mm)
     odd = without_nyquist(xp, k, shape)
@@ -58,7 +58,7 @@ def dipole_parts(
     squares[0][0] = np.float32(1e-30)  # D(0) is set below; nothing is divided by 0
     along = [c * o for c, o in zip(b, odd)]
 
-    def part(at: tuple[slice, slice], out: Any = None) -> Any:
+    def part(at: Part, out: Any = None) -> Any:
         def total(terms: list[Any]) -> Any:
             return (terms[0][at[0]] + terms[1][:, at[1]]) + terms[2]
 
@@ -87,7 +87,7 @@ class Dipole:
     def __call__(self, chi: Any) -> Any:
         """Field [ppm] of chi [ppm], both (x, y, z) float32 on the box."""
 
-        def work(spectrum: Any, part: tuple[slice, ...]) -> None:
+        def work(spectrum: Any, part: Part) -> None:
             spectrum *= self.kernel[part]
 
         return filtered(chi, self.shape, work)

@@ -16,8 +16,10 @@ from ferritin.backend import count_transforms, irfftn, namespace, rfftn
 from ferritin.ops.slabs import each, slabs
 
 Triple = tuple[int, int, int]
-Work = Callable[[Any, tuple[slice, ...]], None]
-"""work(spectrum, part) changes the part of a half spectrum at that index, all of z included, in place."""
+Part = tuple[slice, slice]
+"""Of a half spectrum, along x and y; all of z."""
+Work = Callable[[Any, Part], None]
+"""work(spectrum, part) changes that part of a half spectrum in place."""
 
 
 def filtered(x: Any, shape: Triple, work: Work, keep: Triple | None = None) -> Any:
@@ -29,27 +31,29 @@ def filtered(x: Any, shape: Triple, work: Work, keep: Triple | None = None) -> A
     shape : of the box.
     keep : shape of the corner that is returned; the whole box when None.
     """
+    keep = keep or shape
     if namespace(x) is not np:
-        return written(rfftn(x, shape), shape, work, keep)
-    spectrum = _planes_forward(x, shape)
+        spectrum = rfftn(x, shape)
+        work(spectrum, (slice(None), slice(None)))
+        return irfftn(spectrum, shape)[tuple(slice(n) for n in keep)]
+    spectrum, out = _planes_forward(x, shape), np.empty(keep, np.float32)
     _columns(spectrum, work, forward=True)
-    return _planes_inverse(spectrum, shape, keep or shape)
+    _planes_inverse(spectrum, shape, keep, out.__setitem__)
+    return out
 
 
-def written(spectrum: Any, shape: Triple, work: Work, keep: Triple | None = None, out: Any = None) -> Any:
+def inverse(spectrum: Any, shape: Triple, work: Work, keep: Triple, take: Callable[[slice, Any], None]) -> None:
     """The inverse transform of a half spectrum after `work` has changed, or written, it. Destroys the spectrum.
 
-    out : array to write into; a new one when None.
+    keep : shape of the corner that is made.
+    take : called as take(s, x) with the planes s of the corner, on several threads.
     """
-    if namespace(spectrum) is not np:
+    if namespace(spectrum) is np:
+        _columns(spectrum, work, forward=False)
+        _planes_inverse(spectrum, shape, keep, take)
+    else:
         work(spectrum, (slice(None), slice(None)))
-        x = irfftn(spectrum, shape)[tuple(slice(n) for n in keep or shape)]
-        if out is None:
-            return x
-        out[...] = x
-        return out
-    _columns(spectrum, work, forward=False)
-    return _planes_inverse(spectrum, shape, keep or shape, out)
+        take(slice(0, keep[0]), irfftn(spectrum, shape)[tuple(slice(n) for n in keep)])
 
 
 def _planes_forward(x: np.ndarray, shape: Triple) -> np.ndarray:
@@ -88,18 +92,16 @@ def _columns(spectrum: np.ndarray, work: Work, *, forward: bool) -> None:
     each(part, slabs(np, (ny, nx, nz)))
 
 
-def _planes_inverse(spectrum: np.ndarray, shape: Triple, keep: Triple, out: np.ndarray | None = None) -> np.ndarray:
+def _planes_inverse(spectrum: np.ndarray, shape: Triple, keep: Triple, take: Callable[[slice, Any], None]) -> None:
     """The inverse along y and z of the planes and rows that are kept."""
     count_transforms(2)
-    out = np.empty(keep, np.float32) if out is None else out
 
     def part(s: slice) -> None:
         here = spectrum[s]
         _in_place(scipy.fft.ifft, here, 1)
-        out[s] = scipy.fft.irfft(here[:, : keep[1]], shape[2])[..., : keep[2]]
+        take(s, scipy.fft.irfft(here[:, : keep[1]], shape[2])[..., : keep[2]])
 
-    each(part, slabs(np, (keep[0], shape[1], shape[2] // 2 + 1)))
-    return out
+    each(part, slabs(np, (keep[0], *spectrum.shape[1:])))
 
 
 def _in_place(transform: Callable[..., Any], x: np.ndarray, axis: int) -> None:
