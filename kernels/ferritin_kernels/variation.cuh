@@ -23,8 +23,11 @@ struct VariationArgs {
 };
 
 // u <- projection of ∇x + u onto |·| <= radius·limit (limit alone without a map of radii).
+template <bool MAP>
 FERRITIN_DEVICE void shrink_at(const VariationArgs& in, long long i, const Neighbours& n, const float* per) {
-  const float here = in.x[i], limit = in.radius ? in.limit * in.radius[i] : in.limit;
+  float limit = in.limit;
+  if constexpr (MAP) limit *= in.radius[i];  // asked at every voxel, this would keep the loop out of vectors
+  const float here = in.x[i];
   float q[3], square = 0.f;
   FERRITIN_UNROLL
   for (int axis = 0; axis < 3; ++axis) {
@@ -64,7 +67,7 @@ extern "C" __global__ void variation(ferritin::VariationArgs in) {
 #if FERRITIN_PART
   ferritin::pull_at(in, i, n, per);
 #else
-  ferritin::shrink_at(in, i, n, per);
+  in.radius ? ferritin::shrink_at<true>(in, i, n, per) : ferritin::shrink_at<false>(in, i, n, per);
 #endif
 }
 #endif
