@@ -136,7 +136,8 @@ class _Fit:
                 out = dipole(field)
                 del field
                 self.gradient.add_normal(xp, x, weigh, out)
-                out += self._csf(x, lambda_csf)
+                if self.csf is not None:
+                    out += self._csf(x, lambda_csf)
                 return out
 
             field -= self.phase
@@ -176,8 +177,6 @@ class _Fit:
 
     def _csf(self, x: Any, lambda_csf: float) -> Any:
         """Gradient of λ‖M(x − mean of x over M)‖², a symmetric operator on x."""
-        if self.csf is None:
-            return np.float32(0)
         mean = ((x * self.csf).sum(dtype=np.float64) / self.csf.sum()).astype(np.float32)
         return np.float32(2 * lambda_csf) * self.csf * (x - mean)
 
