@@ -67,6 +67,7 @@ def sparse_sources(
         else:
             magnitude = problem.box.crop(mean_magnitude(xp, s0, r2star, scan.te_s))
             prior *= edge_weight(xp, magnitude, problem.inside, scan.voxel_mm, edges)
+            del magnitude
 
     def revise(chi: Any) -> None:
         left = _outer_share(problem, chi)
