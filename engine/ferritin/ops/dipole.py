@@ -9,7 +9,7 @@ import numpy as np
 
 from ferritin.ops.frequency import frequencies, without_nyquist
 from ferritin.ops.slabs import each, slabs
-from ferritin.ops.sweep import Part, filtered
+from ferritin.ops.sweep import Part, filtered, twice
 
 Triple = tuple[int, int, int]
 
@@ -86,10 +86,13 @@ class Dipole:
 
     def __call__(self, chi: Any) -> Any:
         """Field [ppm] of chi [ppm], both (x, y, z) float32 on the box."""
+        return filtered(chi, self.shape, self._work)
 
-        def work(spectrum: Any, part: Part) -> None:
-            spectrum *= self.kernel[part]
+    def normal(self, chi: Any, weigh: Callable[[slice, Any], None]) -> Any:
+        """D·W·D chi; `weigh(s, field)` multiplies the field at the planes s by W in place."""
+        return twice(chi, self._work, weigh)
 
-        return filtered(chi, self.shape, work)
+    def _work(self, spectrum: Any, part: Part) -> None:
+        spectrum *= self.kernel[part]
 
     adjoint = __call__

@@ -42,6 +42,34 @@ def filtered(x: Any, shape: Triple, work: Work, keep: Triple | None = None) -> A
     return out
 
 
+def twice(x: Any, work: Work, between: Callable[[slice, Any], None]) -> Any:
+    """A filter of a whole periodic volume, something in space, and the filter again: A·W·A without a volume for W.
+
+    between : called as between(s, values) with the filtered planes s, which it changes in place.
+    """
+    shape = x.shape
+    if namespace(x) is not np:
+        middle = filtered(x, shape, work)
+        between(slice(0, shape[0]), middle)
+        return filtered(middle, shape, work)
+    spectrum, out = _planes_forward(x, shape), np.empty(shape, np.float32)
+    _columns(spectrum, work, forward=True)
+    count_transforms(4)
+
+    def part(s: slice) -> None:
+        here = spectrum[s]
+        _in_place(scipy.fft.ifft, here, 1)
+        values = scipy.fft.irfft(here, shape[2])
+        between(s, values)
+        here[...] = scipy.fft.rfft(values)
+        _in_place(scipy.fft.fft, here, 1)
+
+    each(part, slabs(np, spectrum.shape))
+    _columns(spectrum, work, forward=True)
+    _planes_inverse(spectrum, shape, shape, out.__setitem__)
+    return out
+
+
 def inverse(spectrum: Any, shape: Triple, work: Work, keep: Triple, take: Callable[[slice, Any], None]) -> None:
     """The inverse transform of a half spectrum after `work` has changed, or written, it. Destroys the spectrum.
 
