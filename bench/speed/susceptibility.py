@@ -76,31 +76,6 @@ def steps(name: str, n: int) -> dict:
     return {"iterations": n, "tolerance": 0}
 
 
-class Shapes:
-    """Notes the shapes of the real volumes that are transformed: the largest is the padded box."""
-
-    def __init__(self):
-        from ferritin import backend
-
-        self.backend, self.bare, self.seen = backend, backend._transform, []
-
-    def __enter__(self):
-        def noted(kind, x, *, axes, **options):
-            if kind == "rfftn":
-                self.seen.append(tuple(options.get("s") or x.shape)[-3:])
-            return self.bare(kind, x, axes=axes, **options)
-
-        self.backend._transform = noted
-        return self
-
-    def __exit__(self, *_):
-        self.backend._transform = self.bare
-
-    @property
-    def box(self):
-        return max(self.seen, key=np.prod)
-
-
 def pair_seconds(box: tuple[int, int, int], times: int = 5) -> float:
     """One forward and one inverse transform of the box."""
     from ferritin import backend
@@ -133,10 +108,10 @@ def cost(name: str, size: tuple[int, int, int]) -> dict:
     call(name, *head((16, 16, 16)), **small)  # what is loaded once does not count
     backend.reset_peak_memory()
     before = backend.peak_memory()
-    with Shapes() as shapes:
+    with backend.count_ffts() as ffts:
         call(name, scan, values, **small)
     extra = backend.peak_memory() - before
-    box = shapes.box if shapes.seen else padded(scan, values["mask"])
+    box = ffts.box if ffts.count else padded(scan, values["mask"])
     row = {"method": name, "box": list(box), "volumes": round(extra / (4 * np.prod(box)), 2)}
     pair = pair_seconds(box)
     if closed:

@@ -60,9 +60,13 @@ def cpu_count() -> int:
 
 @dataclass(eq=False)
 class FFTCount:
-    """3-D transforms done inside a `count_ffts` block; one over some axes counts by their share of the cost."""
+    """3-D transforms done inside a `count_ffts` block; one over some axes counts by their share of the cost.
+
+    box: lengths of the largest volume that was transformed to a half spectrum.
+    """
 
     axes: int = 0
+    box: tuple[int, ...] = (0, 0, 0)
 
     @property
     def count(self) -> float:
@@ -89,11 +93,18 @@ def count_ffts():
         _counters.remove(counter)
 
 
+def count_transforms(axes: int, box: tuple[int, ...] = (0, 0, 0)) -> None:
+    """Count 1-D transforms of whole volumes that are done elsewhere; box as in FFTCount."""
+    for counter in _counters:
+        counter.axes += axes
+        counter.box = max(counter.box, tuple(box), key=math.prod)
+
+
 def _transform(kind: str, x: Any, *, axes: tuple[int, ...], **options: Any) -> Any:
     xp = namespace(x)
-    for counter in _counters:
-        lead = math.prod(n for i, n in enumerate(x.shape) if i < x.ndim - 3)
-        counter.axes += lead * len(axes)
+    lead = math.prod(n for i, n in enumerate(x.shape) if i < x.ndim - 3)
+    real = kind == "rfftn" and len(axes) == 3
+    count_transforms(lead * len(axes), (options["s"] or x.shape[-3:]) if real else (0, 0, 0))
     if xp is np:
         options |= {"workers": cpu_count(), "overwrite_x": options.pop("overwrite_x", False)}
     else:

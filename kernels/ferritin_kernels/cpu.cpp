@@ -104,7 +104,7 @@ void ferritin_stencil(const StencilArgs* in, int threads) {
 }
 
 void ferritin_variation(const VariationArgs* in, int threads) {
-  if (in->part == 0) variation(*in, threads);  // both parts in one
+  if (in->part == 0) in->radius ? variation<true>(*in, threads) : variation<false>(*in, threads);  // both parts in one
 }
 
 void ferritin_mean(const MeanArgs* in, int threads) { mean_rows(*in, threads); }

@@ -25,8 +25,11 @@ struct VariationArgs {
 
 // q <- q + relax·(∇x − (1 − keep)·q); keep <- what the projection onto |·| <= radius·limit leaves of q (limit alone
 // without a map of radii).
+template <bool MAP>
 FERRITIN_DEVICE void split_at(const VariationArgs& in, long long i, const Neighbours& n, const float* per) {
-  const float here = in.x[i], limit = in.radius ? in.limit * in.radius[i] : in.limit;
+  float limit = in.limit;
+  if constexpr (MAP) limit *= in.radius[i];  // asked at every voxel, this would keep the loop out of vectors
+  const float here = in.x[i];
   const float old = 1.f - in.relax * (1.f - in.keep[i]);
   float square = 0.f;
   FERRITIN_UNROLL
@@ -66,7 +69,7 @@ extern "C" __global__ void variation(ferritin::VariationArgs in) {
 #if FERRITIN_PART
   ferritin::pull_at(in, i, n, per);
 #else
-  ferritin::split_at(in, i, n, per);
+  in.radius ? ferritin::split_at<true>(in, i, n, per) : ferritin::split_at<false>(in, i, n, per);
 #endif
 }
 #endif

@@ -27,10 +27,12 @@ void along_plane(const VariationArgs& in, int x, At at) {
   }
 }
 
-inline void variation(const VariationArgs& in, int threads) {
+template <bool MAP>
+void variation(const VariationArgs& in, int threads) {
   const int slab = in.nx / (8 * threads) > 4 ? in.nx / (8 * threads) : 4, slabs = (in.nx + slab - 1) / slab;
-  auto split = [](const VariationArgs& a, long long i, const Neighbours& n, const float* per) { split_at(a, i, n, per); };
-  auto pull = [](const VariationArgs& a, long long i, const Neighbours& n, const float* per) { pull_at(a, i, n, per); };
+  using Per = const float*;
+  auto split = [](const VariationArgs& a, long long i, const Neighbours& n, Per per) { split_at<MAP>(a, i, n, per); };
+  auto pull = [](const VariationArgs& a, long long i, const Neighbours& n, Per per) { pull_at(a, i, n, per); };
   parallel(slabs, threads, [&] {
     return [&](long long k) {
       const int first = static_cast<int>(k) * slab, end = first + slab < in.nx ? first + slab : in.nx;

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from ferritin.backend import irfftn, namespace, rfftn
+from ferritin.backend import namespace, rfftn
 from ferritin.errors import ParameterError
 from ferritin.ops.box import Box
-from ferritin.ops.slabs import each, multiply, slabs
-from ferritin.ops.smv import ball_transform, depth_mm, fits
+from ferritin.ops.smv import ball_parts, depth_mm, fits
+from ferritin.ops.sweep import Part, filtered, inverse
 from ferritin.registry import method
 from ferritin.stages import LocalField
 
@@ -51,49 +51,37 @@ def vsharp(
     radii = _radii(scan.voxel_mm, radius_mm, step_mm)
     if not 0 < threshold < 1:
         raise ParameterError(f"vsharp threshold = {threshold}, expected between 0 and 1; the default is 0.05")
-    box = Box.around(mask, tuple(radii[0] / v for v in scan.voxel_mm))
+    padded = Box.around(mask, tuple(radii[0] / v for v in scan.voxel_mm))
+    box, shape = padded.tight(), padded.shape
     inside = box.crop(mask)
-    depth = depth_mm(inside, scan.voxel_mm)
-    field = box.crop(total_field) * inside
+    depth = depth_mm(inside, scan.voxel_mm, reach_mm=radii[0])
     valid = fits(depth, radii[-1])
     if not valid.any():
         raise ParameterError(f"no ball of {radii[-1]:g} mm fits into the mask; give a larger mask")
-    spectrum, high_pass = rfftn(field), field
-    high_pass[...] = 0
     level = sum(fits(depth, radius).astype(np.uint8) for radius in radii)  # how many of the balls fit
-    largest = None
-    for i, radius in enumerate(radii):
-        ball = ball_transform(xp, box.shape, scan.voxel_mm, radius)
-        if i == 0:
-            largest = (1 - ball.real).astype(np.float32)
-        filtered = irfftn(_high_passed(xp, spectrum, ball), box.shape)
-        del ball
-        fitting = len(radii) - i
+    del depth
+    spectrum = rfftn(box.crop(total_field) * inside, shape)
+    balls = [ball_parts(xp, shape, scan.voxel_mm, radius) for radius in radii]
+    product, high_pass = xp.empty_like(spectrum), xp.zeros(box.shape, np.float32)
+    for i in range(len(radii)):
 
-        def keep(s: slice, filtered: Any = filtered, fitting: int = fitting) -> None:
-            here = high_pass[s]
-            here += filtered[s] * (level[s] == fitting)
+        def multiply(there: Any, part: Part, ball: Any = balls[i]) -> None:
+            xp.multiply(spectrum[part], 1 - ball(part), out=there)
 
-        each(keep, slabs(xp, box.shape))
-        del filtered, keep
+        def take(s: slice, passed: Any, fitting: int = len(radii) - i) -> None:
+            high_pass[s] = xp.where(level[s] == fitting, passed, high_pass[s])
+
+        inverse(product, shape, multiply, box.shape, take)
         if progress:
             progress(i + 1, len(radii))
-    spectrum = rfftn(high_pass)
-    multiply(spectrum, xp.where(largest > threshold, 1 / xp.maximum(largest, np.float32(threshold)), np.float32(0)))
-    local = irfftn(spectrum, box.shape)
+
+    def divide(there: Any, part: Part) -> None:
+        rest = 1 - balls[0](part)
+        there *= (rest > threshold) / xp.maximum(rest, np.float32(threshold))
+
+    local = filtered(high_pass, shape, divide, box.shape)
     local *= valid
     return LocalField(box.place(local), box.place(valid))
-
-
-def _high_passed(xp: Any, spectrum: Any, ball: Any) -> Any:
-    """spectrum·(1 − ball), in the memory of the ball's complex spectrum."""
-
-    def part(s: slice) -> None:
-        b = ball[s]
-        xp.multiply(spectrum[s], 1 - b.real, out=b)
-
-    each(part, slabs(xp, spectrum.shape))
-    return ball
 
 
 def _radii(voxel_mm: tuple[float, ...], largest: float, step: float | None) -> list[float]:

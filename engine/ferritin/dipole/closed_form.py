@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from ferritin.backend import irfftn
+from ferritin.backend import namespace
 from ferritin.errors import ParameterError
-from ferritin.inversion.problem import Problem
+from ferritin.inversion.division import Division
 from ferritin.ops.gradient import Gradient, relative_step
-from ferritin.ops.slabs import each, multiply, slabs
+from ferritin.ops.sweep import Part
 from ferritin.registry import method
 from ferritin.stages import Susceptibility
 
@@ -36,21 +36,17 @@ def closed_form(
     """
     if not lambda_ > 0:
         raise ParameterError(f"closed_form lambda = {lambda_}, expected above 0; the default is 6e-3")
-    problem = Problem(local_field, mask, scan)
-    xp, kernel = problem.xp, problem.dipole.kernel
+    division = Division(local_field, mask, scan)
     if penalty == "gradient":
-        size = Gradient(relative_step(scan.voxel_mm)).normal_spectrum(xp, problem.box.shape)
-        size *= np.float32(lambda_)
+        size = Gradient(relative_step(scan.voxel_mm)).normal_parts(namespace(local_field), division.shape)
     else:
-        size = xp.full(kernel.shape, np.float32(lambda_))
-    size[0, 0, 0] = 1
+        size = None
 
-    def invert(s: slice) -> None:
-        below, k = size[s], kernel[s]
-        below += k * k
-        k /= below
+    def inverse(kernel: Any, part: Part) -> Any:
+        below = kernel * kernel
+        below += np.float32(lambda_) if size is None else np.float32(lambda_) * size(part)
+        below[0, 0, 0] += np.float32(1e-30)  # at k = 0 nothing is divided by 0
+        kernel /= below
+        return kernel
 
-    each(invert, slabs(xp, kernel.shape))
-    spectrum = problem.spectrum()
-    multiply(spectrum, kernel)
-    return problem.finish(irfftn(spectrum, problem.box.shape), reference=reference)
+    return division.finish(division.chi(inverse), reference)

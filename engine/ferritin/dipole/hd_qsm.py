@@ -62,12 +62,18 @@ def hd_qsm(
         prior_penalty=1 / DATA_STEP,
         fidelity=Absolute(),
     )
-    chi, field = robust.solve(xp, first)
-    misfit = abs(problem.field - field) * problem.inside
-    weight *= 1 - misfit / misfit.max()
+    start = list(robust.solve(xp, first))
+    misfit = start.pop()
+    misfit -= problem.field
+    misfit *= problem.inside
+    xp.abs(misfit, out=misfit)
+    misfit /= misfit.max()
+    xp.subtract(1, misfit, out=misfit)
+    weight *= misfit
+    del misfit
     prior *= np.float32(DATA_STEP)
     squared = TotalVariation(problem.dipole.kernel, problem.field, weight, prior, step)
-    chi, _ = squared.solve(xp, stop, chi)
+    chi, _ = squared.solve(xp, stop, start.pop())  # nobody else holds the first guess, a volume
     return problem.finish(
         chi, stop.record(f"{first.done} iterations with absolute misfits before"), reference=reference
     )

@@ -130,22 +130,26 @@ class _Fit:
                 g *= self.edges[..., s, :, :]
                 g *= stiffness[s]
 
-            def slope(x: Any, field: Any, weigh: Any = weigh) -> Any:
-                """2λ Dw²field + ∇ᵀ(W∇x): the field is overwritten."""
-                each(lambda s: self._weigh(field, s, data), slabs(xp, x.shape))
-                out = dipole(field)
-                del field
+            def prior(x: Any, out: Any, weigh: Any = weigh) -> Any:
+                """out + ∇ᵀ(W∇x), in place."""
                 self.gradient.add_normal(xp, x, weigh, out)
-                out += self._csf(x, lambda_csf)
+                if self.csf is not None:
+                    out += self._csf(x, lambda_csf)
                 return out
 
+            def fidelity(s: slice, field: Any) -> None:
+                w = self.weight[s]
+                field *= data * w * w
+
             field -= self.phase
-            rhs = slope(chi, xp.sin(field, out=field))
+            xp.sin(field, out=field)
+            each(lambda s, field=field: fidelity(s, field[s]), slabs(xp, chi.shape))
+            rhs = prior(chi, dipole(field))
             del field
             xp.negative(rhs, out=rhs)
             inner = Stopping(cg_iterations, cg_tolerance, every=5)
-            step = conjugate_gradients(xp, lambda x, slope=slope: slope(x, dipole(x)), rhs, inner)
-            del rhs, stiffness, weigh, slope
+            step = conjugate_gradients(xp, lambda x, prior=prior: prior(x, dipole.normal(x, fidelity)), rhs, inner)
+            del rhs, stiffness, weigh, prior
             chi += step
             if stop.step((dot(xp, step, step) / xp.maximum(dot(xp, chi, chi), 1e-30)) ** 0.5):
                 return chi
@@ -170,14 +174,8 @@ class _Fit:
         each(part, slabs(xp, chi.shape))
         return out
 
-    def _weigh(self, field: Any, s: slice, data: Any) -> None:
-        here, w = field[s], self.weight[s]
-        here *= data * w * w
-
     def _csf(self, x: Any, lambda_csf: float) -> Any:
         """Gradient of λ‖M(x − mean of x over M)‖², a symmetric operator on x."""
-        if self.csf is None:
-            return np.float32(0)
         mean = ((x * self.csf).sum(dtype=np.float64) / self.csf.sum()).astype(np.float32)
         return np.float32(2 * lambda_csf) * self.csf * (x - mean)
 

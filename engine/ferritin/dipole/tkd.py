@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from ferritin.backend import irfftn
+from ferritin.backend import namespace
 from ferritin.errors import ParameterError
-from ferritin.inversion.problem import Problem
-from ferritin.ops.slabs import each, multiply, slabs
+from ferritin.inversion.division import Division
+from ferritin.ops.sweep import Part
 from ferritin.registry import method
 from ferritin.stages import Susceptibility
 
@@ -40,18 +40,16 @@ def tkd(
     """
     if not 0 < threshold < 2 / 3:
         raise ParameterError(f"tkd threshold = {threshold}, expected between 0 and 2/3; the default is 0.15")
-    problem = Problem(local_field, mask, scan)
-    xp, kernel = problem.xp, problem.dipole.kernel
-    point = []  # by slab, the sum over k-space of D/D_cut; the half that is not stored counts, too
+    division = Division(local_field, mask, scan)
+    xp, point = namespace(local_field), []  # by part, the sum over k-space of D/D_cut
 
-    def invert(s: slice) -> None:
-        k = kernel[s]
-        cut = xp.maximum(abs(k), np.float32(threshold))
-        point.append(problem.half_sum(abs(k) / cut))
-        xp.divide(xp.copysign(np.float32(1), k), cut, out=k)
+    def inverse(kernel: Any, part: Part) -> Any:
+        size = abs(kernel)
+        cut = xp.maximum(size, np.float32(threshold))
+        size /= cut
+        point.append(division.half_sum(size))
+        return xp.divide(xp.copysign(np.float32(1), kernel, out=kernel), cut, out=kernel)
 
-    each(invert, slabs(xp, kernel.shape))
-    kernel *= (np.prod(problem.box.shape) / sum(point)).astype(np.float32)
-    spectrum = problem.spectrum()
-    multiply(spectrum, kernel)
-    return problem.finish(irfftn(spectrum, problem.box.shape), reference=reference)
+    chi = division.chi(inverse)
+    chi *= (np.prod(division.shape) / sum(point)).astype(np.float32)
+    return division.finish(chi, reference)

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from ferritin.backend import irfftn
+from ferritin.backend import namespace
 from ferritin.errors import ParameterError
-from ferritin.inversion.problem import Problem
-from ferritin.ops.slabs import each, multiply, slabs
+from ferritin.inversion.division import Division
+from ferritin.ops.sweep import Part
 from ferritin.registry import method
 from ferritin.stages import Susceptibility
 
@@ -38,18 +38,14 @@ def tsvd(
     """
     if not 0 < threshold < 2 / 3:
         raise ParameterError(f"tsvd threshold = {threshold}, expected between 0 and 2/3; the default is 0.1")
-    problem = Problem(local_field, mask, scan)
-    xp, kernel = problem.xp, problem.dipole.kernel
-    kept = []  # by slab, how much of k-space
+    division = Division(local_field, mask, scan)
+    xp, kept = namespace(local_field), []  # by part, how much of k-space
 
-    def invert(s: slice) -> None:
-        k = kernel[s]
-        keep = abs(k) >= np.float32(threshold)
-        kept.append(problem.half_sum(keep))
-        xp.divide(keep, xp.where(keep, k, np.float32(1)), out=k)
+    def inverse(kernel: Any, part: Part) -> Any:
+        keep = abs(kernel) >= np.float32(threshold)
+        kept.append(division.half_sum(keep))
+        return xp.divide(keep, xp.where(keep, kernel, np.float32(1)), out=kernel)
 
-    each(invert, slabs(xp, kernel.shape))
-    kernel *= (np.prod(problem.box.shape) / sum(kept)).astype(np.float32)
-    spectrum = problem.spectrum()
-    multiply(spectrum, kernel)
-    return problem.finish(irfftn(spectrum, problem.box.shape), reference=reference)
+    chi = division.chi(inverse)
+    chi *= (np.prod(division.shape) / sum(kept)).astype(np.float32)
+    return division.finish(chi, reference)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import numpy as np
-
 from ferritin.errors import ParameterError
 from ferritin.inversion.problem import Problem
 from ferritin.inversion.radians import radians_per_ppm
@@ -53,7 +51,8 @@ def wh_qsm(
         problem.dipole.kernel,
         problem.field,
         weight,
-        np.float32(beta) * problem.inside,
+        beta,
+        problem.inside,
         lambda_,
         step,
         Phase(radians_per_ppm(scan, time_s)),

@@ -9,7 +9,7 @@ import numpy as np
 from ferritin.backend import irfftn, namespace, rfftn
 from ferritin.errors import ParameterError
 from ferritin.ops.box import Box
-from ferritin.ops.smv import ball_spectrum, depth_mm, fits
+from ferritin.ops.smv import ball_spectrum, erode
 
 
 class HighPass:
@@ -21,7 +21,7 @@ class HighPass:
         self.inside = self.box.crop(mask)
         self.field = self.box.crop(field) * self.inside
         self.spectrum = 1 - ball_spectrum(self.xp, self.box.shape, scan.voxel_mm, radius_mm)
-        self.valid = fits(depth_mm(self.inside, scan.voxel_mm), radius_mm)
+        self.valid = erode(self.inside, radius_mm, scan.voxel_mm)
         if not self.valid.any():
             raise ParameterError(f"no ball of {radius_mm:g} mm fits into the mask; take a smaller radius_mm")
 

@@ -11,6 +11,7 @@ from ferritin.backend import irfftn, namespace, rfftn
 from ferritin.errors import InputError, ParameterError
 from ferritin.ops.box import Box
 from ferritin.ops.dipole import Dipole
+from ferritin.ops.slabs import each, slabs
 from ferritin.stages import Record, Susceptibility
 
 MARGIN_MM = 40.0
@@ -75,27 +76,31 @@ class Problem:
         weight *= np.float32(1 / scale)
         return weight, 1 / scale / self.scan.hz_per_ppm
 
-    def half_mean(self, even: Any) -> Any:
-        """Mean over the whole k-space of a real, even quantity given on the half spectrum (0-d array)."""
-        return (self.half_sum(even) / np.prod(self.box.shape)).astype(np.float32)
-
-    def half_sum(self, even: Any) -> Any:
-        """Sum over the whole k-space of a real, even quantity given on the half spectrum, or on some planes of it."""
-        n = self.box.shape[2]
-        total = 2 * even.sum(dtype=np.float64) - even[..., 0].sum(dtype=np.float64)
-        return total - even[..., -1].sum(dtype=np.float64) if n % 2 == 0 else total
-
     def finish(self, chi: Any, record: Record | None = None, *, reference: str = "mean") -> Susceptibility:
         """The map in the whole volume, zero outside the mask, relative to the stated reference."""
-        if reference not in ("mean", "none"):
-            raise ParameterError(f"reference = '{reference}', expected 'mean' (of the mask) or 'none'")
-        chi = chi.astype(np.float32, copy=False)
-        if reference == "mean":
-            zero = (chi * self.inside).sum(dtype=np.float64) / self.inside.sum()
-            chi = (chi - zero.astype(np.float32)) * self.inside
-            note = "chi is relative to its mean over the mask"
-        else:
-            chi = chi * self.inside
-            note = "chi has no reference: its zero is arbitrary"
-        record = record or Record()
-        return Susceptibility(self.box.place(chi), replace(record, notes=(*record.notes, note)))
+        return finish(chi, self.inside, self.box, record, reference=reference)
+
+
+def finish(chi: Any, inside: Any, box: Box, record: Record | None = None, *, reference: str = "mean") -> Susceptibility:
+    """A map on a box in the whole volume, zero outside the mask, relative to the stated reference. Overwrites chi."""
+    if reference not in ("mean", "none"):
+        raise ParameterError(f"reference = '{reference}', expected 'mean' (of the mask) or 'none'")
+    xp, record = namespace(chi), record or Record()
+    chi = chi.astype(np.float32, copy=False)
+    parts, zero, note = slabs(xp, chi.shape), None, "chi has no reference: its zero is arbitrary"
+    sums: list[Any] = []
+
+    def cut(s: slice) -> None:
+        here = chi[s]
+        here *= inside[s]
+        sums.append(here.sum(dtype=np.float64))
+
+    def refer(s: slice) -> None:
+        here = chi[s]
+        here -= zero * inside[s]
+
+    each(cut, parts)
+    if reference == "mean":
+        zero, note = (sum(sums) / inside.sum()).astype(np.float32), "chi is relative to its mean over the mask"
+        each(refer, parts)
+    return Susceptibility(box.place(chi), replace(record, notes=(*record.notes, note)))

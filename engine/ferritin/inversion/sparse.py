@@ -64,6 +64,7 @@ def sparse_sources(
         else:
             magnitude = problem.box.crop(mean_magnitude(xp, s0, r2star, scan.te_s))
             prior *= edge_weight(xp, magnitude, problem.inside, scan.voxel_mm, edges)
+            del magnitude
 
     data_penalty, prior_penalty = PENALTIES_OUTER if share < 0.05 else PENALTIES
     solver = TotalVariation(

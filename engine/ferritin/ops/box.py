@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ferritin.backend import fast_length, namespace
@@ -56,6 +56,11 @@ class Box:
         shape = tuple(fast_length(hi - lo + max(2 * rim, int(-(-m // 1)))) for (lo, hi), m in zip(bounds, margin))
         offset = tuple((n - (hi - lo)) // 2 for n, lo, hi in zip(shape, start, stop))
         return cls(full, start, stop, offset, shape)
+
+    def tight(self) -> Box:
+        """The part that is copied alone, without padding."""
+        shape = tuple(hi - lo for lo, hi in zip(self.start, self.stop))
+        return replace(self, offset=(0, 0, 0), shape=shape)
 
     @property
     def _outer(self) -> tuple[slice, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ferritin.backend import irfftn, rfftn
 from ferritin.ops.frequency import frequencies, without_nyquist
-from ferritin.ops.slabs import each, multiply, slabs
+from ferritin.ops.slabs import each, slabs
+from ferritin.ops.sweep import Part, filtered, twice
 
 Triple = tuple[int, int, int]
 
@@ -35,25 +36,42 @@ def dipole_kernel(xp: Any, shape: Triple, voxel_mm: tuple[float, ...], b0_dir: t
     ----------
     Salomir R, et al. Concepts Magn Reson B 2003;19:26. Marques JP, Bowtell R. Concepts Magn Reson B 2005;25:65.
     """
+    part = dipole_parts(xp, shape, voxel_mm, b0_dir)
+    kernel = xp.empty((*shape[:2], shape[2] // 2 + 1), np.float32)
+
+    def fill(s: slice) -> None:
+        part((s, slice(None)), kernel[s])
+
+    each(fill, slabs(xp, kernel.shape))
+    return kernel
+
+
+def dipole_parts(
+    xp: Any, shape: Triple, voxel_mm: tuple[float, ...], b0_dir: tuple[float, ...]
+) -> Callable[[Part], Any]:
+    """`dipole_kernel` for those who need each part of it once: a function of the slices along x and y, and `out`."""
     k = frequencies(xp, shape, voxel_mm)
     odd = without_nyquist(xp, k, shape)
     b = [np.float32(c) for c in b0_dir]
     even = [c * c * (full * full - o * o) for c, full, o in zip(b, k, odd)]
-    kernel = xp.empty((*shape[:2], shape[2] // 2 + 1), np.float32)
+    squares = [full * full for full in k]
+    squares[0][0] = np.float32(1e-30)  # D(0) is set below; nothing is divided by 0
+    along = [c * o for c, o in zip(b, odd)]
 
-    def fill(s: slice) -> None:
-        along = b[0] * odd[0][s] + b[1] * odd[1] + b[2] * odd[2]
-        along *= along
-        along += even[0][s] + (even[1] + even[2])
-        size = k[0][s] ** 2 + k[1] ** 2 + k[2] ** 2
-        if s.start == 0:
-            size[0, 0, 0] = 1
-        along /= size
-        xp.subtract(np.float32(1 / 3), along, out=kernel[s])
+    def part(at: Part, out: Any = None) -> Any:
+        def total(terms: list[Any]) -> Any:
+            return (terms[0][at[0]] + terms[1][:, at[1]]) + terms[2]
 
-    each(fill, slabs(xp, kernel.shape))
-    kernel[0, 0, 0] = 0
-    return kernel
+        kernel = xp.add(along[0][at[0]] + along[1][:, at[1]], along[2], out=out)
+        kernel *= kernel
+        kernel += total(even)
+        kernel /= total(squares)
+        xp.subtract(np.float32(1 / 3), kernel, out=kernel)
+        if not at[0].start and not at[1].start:
+            kernel[0, 0, 0] = 0
+        return kernel
+
+    return part
 
 
 class Dipole:
@@ -68,8 +86,13 @@ class Dipole:
 
     def __call__(self, chi: Any) -> Any:
         """Field [ppm] of chi [ppm], both (x, y, z) float32 on the box."""
-        spectrum = rfftn(chi)
-        multiply(spectrum, self.kernel)
-        return irfftn(spectrum, self.shape)
+        return filtered(chi, self.shape, self._work)
+
+    def normal(self, chi: Any, weigh: Callable[[slice, Any], None]) -> Any:
+        """D·W·D chi; `weigh(s, field)` multiplies the field at the planes s by W in place."""
+        return twice(chi, self._work, weigh)
+
+    def _work(self, spectrum: Any, part: Part) -> None:
+        spectrum *= self.kernel[part]
 
     adjoint = __call__

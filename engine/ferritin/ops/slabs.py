@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -31,8 +31,15 @@ def each(work: Callable[[slice], None], parts: list[slice], *, neighbours: bool 
     # The last of an odd number of slabs is the neighbour of the first, too: the volume is periodic.
     turns = [parts[0:-1:2], parts[1:-1:2], parts[-1:]] if neighbours else [parts]
     for turn in turns:
-        for _ in _pool(cpu_count()).map(work, turn):
+        left = iter(turn)
+        for _ in _pool(cpu_count()).map(lambda _, left=left: _until_none(work, left), range(cpu_count())):
             pass
+
+
+def _until_none(work: Callable[[slice], None], left: Iterator[slice]) -> None:
+    """One thread's share: a task for each slab would cost more than many a slab's work."""
+    for part in left:
+        work(part)
 
 
 @cache

@@ -27,8 +27,8 @@ class SymmetricGradient:
         return out
 
     def on_slab(self, xp: Any, w: Any, s: slice) -> Any:
-        """E w at the planes s of the first axis."""
-        out = xp.empty((6, s.stop - s.start, *w.shape[2:]), dtype=w.dtype)
+        """E w at the planes s of the first axis; w may be a list of three volumes."""
+        out = xp.empty((6, s.stop - s.start, *w[0].shape[1:]), dtype=w[0].dtype)
         for n, (i, j) in enumerate(PAIRS):
             out[n] = self._backward(xp, w[j], i, s)
             if i != j:

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ferritin.backend import irfftn, rfftn
 from ferritin.ops.gradient import Gradient
-from ferritin.ops.slabs import each, slabs
+from ferritin.ops.sweep import Part, filtered
 from ferritin.solvers.stopping import Stopping
 from ferritin.solvers.total_variation import relative_change
 from ferritin_kernels import variation
@@ -39,20 +38,14 @@ def kspace_variation(
     inverse *= penalty
     dual, turn, pull = xp.zeros((3, *shape), np.float32), xp.zeros(shape, np.float32), xp.zeros(shape, np.float32)
     x = xp.zeros(shape, dtype=np.float32)
-    parts = slabs(xp, fixed.shape)
+
+    def solve(total: Any, part: Part) -> None:
+        total *= inverse[part]
+        total += fixed[part]
+
     while True:
-        total = rfftn(pull)
+        old, x = x, filtered(pull, shape, solve)
         del pull
-
-        def add(s: slice, total: Any = total) -> None:
-            t = total[s]
-            t *= inverse[s]
-            t += fixed[s]
-
-        each(add, parts)
-        del add
-        old, x = x, irfftn(total, shape)
-        del total
         change = relative_change(xp, x, old) if stop.due else None
         del old
         if stop.step(change):

@@ -6,13 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from ferritin.ops.slabs import slabs
+from ferritin.ops.slabs import each, slabs
 
 
 def dot(xp: Any, a: Any, b: Any) -> Any:
     """Sum of a·b over real float32 volumes, a float64 scalar of the arrays' namespace."""
     if xp is np:
-        return np.float64(sum(float(np.vdot(a[s], b[s])) for s in slabs(xp, a.shape)))
+        parts = slabs(xp, a.shape)
+        sums = np.zeros(parts[-1].stop)  # by slab, so that their order does not depend on the threads
+
+        def add(s: slice) -> None:
+            sums[s.start] = np.vdot(a[s], b[s])
+
+        each(add, parts)
+        return sums.sum()
     return (a * b).sum(dtype=np.float64)
 
 

@@ -58,9 +58,12 @@ class TotalVariation:
         split, keep = xp.zeros((3, *shape), np.float32), xp.zeros(shape, np.float32)
         target, pull, x = self._first(xp, start)
         data_split = target.copy()
+        del start
         while True:
-            spectrum, seen = rfftn(target), rfftn(pull)
-            del target, pull
+            spectrum = rfftn(target)
+            del target
+            seen = rfftn(pull)
+            del pull
             self._solve_spectra(xp, inverse, spectrum, seen)
             target = irfftn(seen, shape)
             del seen
@@ -96,9 +99,10 @@ class TotalVariation:
         """Targets of K*x and of ∇ᵀ∇x, and x, before the first iteration."""
         if start is None:
             return self.data.copy(), xp.zeros_like(self.data), xp.zeros_like(self.data)
-        spectrum, gradient = rfftn(start), Gradient(self.step)
+        spectrum, pull = rfftn(start), xp.zeros_like(start)
         spectrum *= self.kernel
-        return irfftn(spectrum, start.shape), gradient.adjoint(xp, gradient(xp, start)), start
+        Gradient(self.step).add_normal(xp, start, lambda g, s: None, pull)
+        return irfftn(spectrum, start.shape), pull, start
 
     def _inverse(self, xp: Any) -> Any:
         """Half spectrum of (rho·K² + mu·∇ᵀ∇)⁻¹, 1 where the sum is 0: there, what it multiplies is 0."""

@@ -20,13 +20,14 @@ from ferritin_kernels import variation
 class WeakHarmonic:
     """The problem on one periodic box; see TotalVariation for kernel, data, weight, step and fidelity.
 
-    stiffness : β, (x, y, z) float32, 0 where h is free.    prior : λ, one number.
+    stiffness : β, one number.    inside : (x, y, z) bool, where h is stiff.    prior : λ, one number.
     """
 
     kernel: Any
     data: Any
     weight: Any
-    stiffness: Any
+    stiffness: float
+    inside: Any
     prior: float
     step: tuple[float, float, float]
     fidelity: Fidelity
@@ -66,8 +67,12 @@ class WeakHarmonic:
             second *= l
 
         while True:
-            model, new, curve = rfftn(target), rfftn(pull), rfftn(bend)
-            del target, pull, bend
+            model = rfftn(target)
+            del target
+            new = rfftn(pull)
+            del pull
+            curve = rfftn(bend)
+            del bend
             each(lambda s, m=model, c=curve, n=new: solve(s, m, c, n), slabs(xp, laplacian.shape))
             new[0, 0, 0] = 0
             target = irfftn(model, shape)
@@ -89,7 +94,7 @@ class WeakHarmonic:
                 f -= u
                 b, v = bend[s], bend_dual[s]
                 v += b
-                xp.multiply(v, nu / (nu + self.stiffness[s]), out=b)
+                xp.multiply(v, nu / (nu + np.float32(self.stiffness) * self.inside[s]), out=b)
                 v -= b
                 b -= v
 

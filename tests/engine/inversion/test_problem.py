@@ -1,4 +1,4 @@
-"""The shared set-up: ppm, weights, the mean over k-space, the reference of zero."""
+"""The shared set-up: ppm, weights, the reference of zero."""
 
 import numpy as np
 import pytest
@@ -29,15 +29,6 @@ def test_weights_are_reciprocal_noise_of_mean_square_one():
     assert (weight[used] ** 2).mean() == pytest.approx(1, abs=1e-5)
     assert weight.max() / weight[used].min() == pytest.approx(2, abs=1e-4)
     assert sd / weight.max() == pytest.approx(1 / SCAN.hz_per_ppm)
-
-
-@pytest.mark.parametrize("size", [(20, 18, 16), (19, 18, 15)])
-def test_half_mean_is_the_mean_over_all_frequencies(size):
-    problem = Problem(np.zeros(SCAN.shape, np.float32), MASK, SCAN)
-    shape = problem.box.shape
-    volume = np.random.default_rng(0).normal(size=shape)
-    power = np.abs(np.fft.fftn(volume)) ** 2
-    assert problem.half_mean(power[..., : shape[2] // 2 + 1]) == pytest.approx(power.mean(), rel=1e-5)
 
 
 def test_reference():

@@ -72,3 +72,13 @@ def test_adjoint_and_norm():
     x, y = (rng.normal(size=scan.shape).astype(np.float32) for _ in range(2))
     assert_adjoint(op, op.adjoint, x, y)
     assert norm_of(op, op.adjoint, x) <= 2 / 3 + 1e-5
+
+
+def test_normal_operator_is_the_dipole_twice_with_the_weight_between():
+    rng, scan = np.random.default_rng(0), scan_of((16, 15, 14), (1, 1.2, 0.9), (0.5, 0.2, 0.8))
+    op, x, weight = Dipole(np, scan.shape, scan), *(rng.random(scan.shape, np.float32) for _ in range(2))
+
+    def weigh(s, field):
+        field *= weight[s]
+
+    np.testing.assert_allclose(op.normal(x, weigh), op(weight * op(x)), atol=1e-6)

@@ -35,3 +35,23 @@ def test_erosion_is_where_the_ball_fits():
     direct = ndi.binary_erosion(mask, ball, border_value=0)
     assert np.array_equal(erode(mask, 3.0, (1.0, 1.0, 1.5)), direct)
     assert depth_mm(np.ones((3, 3, 3), bool), (1.0, 1.0, 1.0))[1, 1, 1] == 2
+
+
+@pytest.mark.parametrize("walls", [True, False])
+@pytest.mark.parametrize("reach", [0.5, 3.0, 5.1])
+def test_near_depth_is_the_depth_up_to_its_reach(walls, reach):
+    mask = ndi.gaussian_filter(np.random.default_rng(1).normal(size=(41, 44, 37)), 6) > 0
+    voxel = (1.0, 0.8, 1.5)
+    whole, near = depth_mm(mask, voxel, walls=walls), depth_mm(mask, voxel, walls=walls, reach_mm=reach)
+    np.testing.assert_allclose(near[whole <= reach], whole[whole <= reach], rtol=1e-6)
+    assert np.all(np.isinf(near[whole > 1.0001 * reach]))
+    assert (whole > 1.0001 * reach).any()
+
+
+@pytest.mark.parametrize("shape", [(12, 10, 9), (9, 30, 26)])
+def test_spectrum_of_a_ball_is_its_transform_also_where_it_meets_itself(shape):
+    voxel, radius = (1.0, 1.3, 0.8), 6.0
+    distance = [np.minimum(np.arange(n), n - np.arange(n)) * v for n, v in zip(shape, voxel)]
+    ball = sum(d**2 for d in np.meshgrid(*distance, indexing="ij")) <= radius**2
+    expected = np.fft.rfftn(ball / ball.sum(), axes=(0, 1, 2))
+    np.testing.assert_allclose(ball_spectrum(np, shape, voxel, radius), expected, atol=1e-6)

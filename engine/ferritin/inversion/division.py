@@ -1,0 +1,48 @@
+"""Closed forms: the spectrum of a field times a function of the dipole kernel, made and used in the same sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ferritin.backend import namespace
+from ferritin.inversion.problem import MARGIN_MM, finish
+from ferritin.ops.box import Box
+from ferritin.ops.dipole import dipole_parts
+from ferritin.ops.sweep import Part, filtered
+from ferritin.stages import Susceptibility
+
+
+class Division:
+    """One field, 0 outside the mask, at the corner of the padded box.
+
+    shape : of the padded box.
+    """
+
+    def __init__(self, field: Any, mask: Any, scan: Any):
+        self.scan = scan
+        box = Box.around(mask, tuple(MARGIN_MM / v for v in scan.voxel_mm))
+        self.shape, self.box = box.shape, box.tight()
+        self.inside = self.box.crop(mask)
+        self.field = self.box.crop(field)
+        self.field *= self.inside * np.float32(1 / scan.hz_per_ppm)
+
+    def chi(self, inverse: Callable[[Any, Part], Any]) -> Any:
+        """chi [ppm]: `inverse(kernel, part)` returns what a part of the field's spectrum is multiplied by."""
+        dipole = dipole_parts(namespace(self.field), self.shape, self.scan.voxel_mm, self.scan.b0_dir)
+
+        def work(spectrum: Any, part: Part) -> None:
+            spectrum *= inverse(dipole(part), part)
+
+        return filtered(self.field, self.shape, work, self.box.shape)
+
+    def half_sum(self, even: Any) -> Any:
+        """Sum over a part of the whole k-space of a real, even quantity given on that of the half spectrum."""
+        total = 2 * even.sum(dtype=np.float64) - even[..., 0].sum(dtype=np.float64)
+        return total - even[..., -1].sum(dtype=np.float64) if self.shape[2] % 2 == 0 else total
+
+    def finish(self, chi: Any, reference: str) -> Susceptibility:
+        """As `Problem.finish`."""
+        return finish(chi, self.inside, self.box, reference=reference)
