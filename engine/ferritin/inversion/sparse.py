@@ -16,6 +16,7 @@ from ferritin.errors import ParameterError
 from ferritin.inversion.edges import edge_weight, mean_magnitude
 from ferritin.inversion.problem import Problem
 from ferritin.ops.gradient import relative_step
+from ferritin.ops.smv import depth_mm
 from ferritin.solvers.stopping import Stopping
 from ferritin.solvers.total_variation import TotalVariation
 
@@ -31,10 +32,11 @@ LEAST_SPREAD = 1e-3
 """Misfits are not rejected for being large beside a spread below this [ppm]: that is the model's error on the grid."""
 OUTSIDE = 0.003
 """λ outside the mask relative to inside where some of the background is left in the field."""
-LEFT = 0.2
-"""Share of the field that sources outside may take at λ's full price before it is called background: what ambiguity
-takes of a true local field, or one by total field inversion, is 0.02 to 0.17; V-SHARP leaves 0.18 to 0.26 and LBV 0.33
-to 0.4."""
+NEAR_MM = 8.0
+"""Sources closer to the mask may stand for those inside it, or for the noise of the rim; the field of farther ones is
+smooth, and they tell of background."""
+LEFT = 0.1
+"""Share of the field that far sources may take, while they are cheap, before it is called background."""
 
 
 def sparse_sources(
@@ -57,10 +59,14 @@ def sparse_sources(
         lambda_ = WITHOUT_NOISE_MAP if noise is None else PER_NOISE_VARIANCE * noise**2
         why = "no noise map" if noise is None else f"noise {1e3 * noise:.3g} ppb by its map"
         notes.append(f"lambda = {lambda_:.3g} ppm ({why})")
-    share = 1.0 if outside == "auto" else outside
+    auto = outside == "auto"
+    share = 1.0 if auto else outside
     if not lambda_ > 0 or not 0 < share <= 1:
         raise ParameterError(f"lambda = {lambda_}, outside = {outside}; expected lambda > 0 and outside in (0, 1]")
     prior = xp.where(problem.inside, np.float32(lambda_), np.float32(lambda_ * share))
+    far = depth_mm(~problem.inside, scan.voxel_mm, walls=False) > NEAR_MM if auto else None
+    if auto:
+        prior *= xp.where(far, np.float32(OUTSIDE), np.float32(1))
     if edges is not None:
         if s0 is None or r2star is None:
             notes.append("no edges from the magnitude: s0 and r2star were not given")
@@ -69,13 +75,16 @@ def sparse_sources(
             prior *= edge_weight(xp, magnitude, problem.inside, scan.voxel_mm, edges)
 
     def revise(chi: Any) -> None:
-        left = _outer_share(problem, chi)
+        """Free all outer sources, or none, by what the far ones have found."""
+        left = _share(problem, chi * far)
         free = left > LEFT
         if free:
-            prior[...] *= xp.where(problem.inside, np.float32(1), np.float32(OUTSIDE))
+            prior[...] *= xp.where(problem.inside | far, np.float32(1), np.float32(OUTSIDE))
+        else:
+            prior[...] *= xp.where(far, np.float32(1 / OUTSIDE), np.float32(1))
         notes.append(
-            f"sources outside make {100 * left:.0f} % of the field: "
-            + ("background is left, and they are free" if free else "no background is left")
+            f"far sources make {100 * left:.0f} % of the field: "
+            + ("background is left, and outer sources are free" if free else "no background is left")
         )
 
     data_penalty, prior_penalty = PENALTIES_OUTER if share < 0.1 else PENALTIES
@@ -89,15 +98,14 @@ def sparse_sources(
         prior_penalty=prior_penalty * lambda_ / max(_spread(problem, problem.field), 1e-9),
         reject=reject,
         least_spread=LEAST_SPREAD,
-        revise=revise if outside == "auto" else None,
+        revise=revise if auto else None,
     )
     return solver.solve(xp, stop)[0], tuple(notes)
 
 
-def _outer_share(problem: Problem, chi: Any) -> float:
-    """Standard deviation of the field of the sources outside the mask over that of the whole field, inside."""
-    outer = problem.dipole(chi * ~problem.inside)
-    spread = [_spread(problem, field) for field in (outer, problem.field)]
+def _share(problem: Problem, outer: Any) -> float:
+    """Standard deviation of the field of outer sources over that of the whole field, inside the mask."""
+    spread = [_spread(problem, field) for field in (problem.dipole(outer), problem.field)]
     return float(spread[0] / max(spread[1], 1e-30))
 
 

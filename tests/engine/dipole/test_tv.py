@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from engine.dipole.phantoms import six_spheres, slope
 from ferritin.dipole.tv import tv
@@ -71,9 +72,18 @@ def test_what_is_left_of_the_background_goes_outside():
     assert with_it < 1.1 * without
 
 
-def test_no_background_is_found_where_there_is_none():
+def test_background_is_told_from_a_noisy_rim():
+    """The noise of the rim looks like sources beside it, not like far ones; a far source makes half as much field."""
     scan, mask, _, _, field = six_spheres(n=48)
-    assert any("no background is left" in note for note in tv(field, mask, scan).record.notes)
+    rim = mask & ~ndimage.binary_erosion(mask, iterations=2)
+    noise = (np.where(rim, 0.8, 0.2) * field[mask].std() * mask).astype(np.float32)
+    noisy = field + noise * np.random.default_rng(0).standard_normal(field.shape).astype(np.float32)
+    left = sphere_field(scan, 5.0, 1.5, centre=(24, 24, -10)) * np.float32(scan.hz_per_ppm) * mask
+    said = [
+        " ".join(tv(f, mask, scan, n).record.notes) for f, n in ((field, None), (noisy, noise), (field + left, None))
+    ]
+    assert ["no background is left" in note for note in said] == [True, True, False]
+    assert "outer sources are free" in said[2]
 
 
 def test_edges_of_the_magnitude_keep_what_a_strong_prior_would_flatten():
