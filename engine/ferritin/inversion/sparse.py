@@ -14,15 +14,15 @@ import numpy as np
 
 from ferritin.errors import ParameterError
 from ferritin.inversion.edges import edge_weight, mean_magnitude
+from ferritin.inversion.noise import noise_level
 from ferritin.inversion.problem import Problem
 from ferritin.ops.gradient import relative_step
 from ferritin.ops.smv import depth_mm
 from ferritin.solvers.stopping import Stopping
 from ferritin.solvers.total_variation import TotalVariation
 
-PER_NOISE_VARIANCE = 65.0
-"""λ over the noise variance [1/ppm]: the reciprocal of the typical step of chi between neighbours under the prior. For
-noise maps that hold the whole error of the field; one of thermal noise alone makes λ rather small."""
+PER_NOISE_VARIANCE = 55.0
+"""λ over the noise variance [1/ppm]: the reciprocal of the typical step of chi between neighbours under the prior."""
 WITHOUT_NOISE_MAP = 1e-4
 """λ [ppm] when nothing is known of the noise: smaller ones find the sources outside the mask too slowly."""
 PENALTIES, PENALTIES_OUTER = (0.1, 1.0), (0.01, 0.35)
@@ -53,11 +53,13 @@ def sparse_sources(
 ) -> tuple[Any, tuple[str, ...]]:
     """chi [ppm] on the problem's whole box, and notes for the record. Parameters as those of `dipole.tv`."""
     xp, scan = problem.xp, problem.scan
-    weight, noise = problem.weights(field_noise)
+    weight, known = problem.weights(field_noise)
     notes = []
     if lambda_ == "auto":
-        lambda_ = WITHOUT_NOISE_MAP if noise is None else PER_NOISE_VARIANCE * noise**2
-        why = "no noise map" if noise is None else f"noise {1e3 * noise:.3g} ppb by its map"
+        lambda_, why = WITHOUT_NOISE_MAP, "no noise map"
+        if known is not None:
+            noise = noise_level(problem, weight)
+            lambda_, why = PER_NOISE_VARIANCE * noise**2, f"noise {1e3 * noise:.3g} ppb by the field's spectrum"
         notes.append(f"lambda = {lambda_:.3g} ppm ({why})")
     auto = outside == "auto"
     share = 1.0 if auto else outside
