@@ -36,8 +36,8 @@ NEAR_MM = 8.0
 """Sources closer to the mask may stand for those inside it, or for the noise of the rim; the field of farther ones is
 smooth, and they tell of background."""
 LEFT = 0.11
-"""Share of the field that far sources may take, while they are cheap, before it is called background. True local fields,
-with noise or without, and those of total field inversion give 0.04 to 0.09; V-SHARP leaves 0.13 or more, LBV 0.25."""
+"""Share of the field that far sources may take, while they are cheap, before it is called background. True local
+fields, noisy or not, and those of total field inversion give 0.04 to 0.09; V-SHARP leaves 0.13 or more, LBV 0.25."""
 
 
 def sparse_sources(
