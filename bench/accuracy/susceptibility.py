@@ -11,31 +11,22 @@ Scores are those of ferritin.metrics inside the truth's mask eroded by 3 mm; wha
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import subprocess
 import sys
 import time
-from functools import cached_property
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
-import scipy.ndimage as ndi
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from fields import ANGLES, SEEDS, VOXELS, Head, engine
 from machine import describe
 
-import ferritin
-import ferritin_kernels
-from ferritin import metrics
 from ferritin.backend import count_ffts
 from ferritin.registry import Method, find
-from ferritin.scan import Scan
 
-VOXELS, SEEDS, ANGLES = (1.25, 2.0), (1, 2, 3), (0, 25)
 CASES = {f"{v:g} mm, seed {s}, {a} degrees": (v, s, a) for v in VOXELS for s in SEEDS for a in ANGLES}
-COMMON = ["--coils", "4", "--te", "4", "12", "20", "28"]
 ROWS = {
     "inversion": "susceptibility from the true local field, no noise",
     "inversion with noise": "susceptibility from the true local field plus what a fit with true wraps errs by",
@@ -70,7 +61,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "results/susceptibility.json")
     a = parser.parse_args()
     for name in a.only:
-        head = Head(a.make_scan, a.work / "v{:g}-s{}-o{}".format(*CASES[name]), CASES[name])
+        head = Head(a.make_scan, a.work, *CASES[name])
         for row in a.rows:
             scores = kept(head, row, a.keep_old)
             print(f"{name}: {row}: {line(scores)}", flush=True)
@@ -84,94 +75,17 @@ def main() -> None:
     print("\n".join(failures(cases)) or "every limit is met")
 
 
-class Head:
-    """One simulated head: its truth, and what its echoes measure. Files are made and read on first use."""
-
-    def __init__(self, make_scan: Path, folder: Path, values: tuple[float, int, int]):
-        self.folder = folder
-        if not (folder / "raw.h5").exists():
-            voxel, seed, angle = map(str, values)
-            options = [
-                "--voxel",
-                voxel,
-                "--seed",
-                seed,
-                "--oblique",
-                angle,
-                "--coils",
-                "4",
-                "--te",
-                "4",
-                "12",
-                "20",
-                "28",
-            ]
-            subprocess.run([sys.executable, make_scan, folder, *options], check=True)
-        meta = json.loads((folder / "truth" / "scan.json").read_text())
-        image = nib.load(folder / "truth" / "chi.nii.gz")
-        self.noise_sd, self.te_s = meta["sigma"], tuple(1e-3 * t for t in meta["te_ms"])
-        self.scan = Scan(self.te_s, meta["b0_t"], image.affine, image.shape, f0_hz=1e6 * meta["hz_per_ppm"])
-        self.mask, self.labels = self.truth("mask") > 0, self.truth("labels")
-        distance = ndi.distance_transform_edt(np.pad(self.mask, 1), sampling=self.scan.voxel_mm)
-        self.scored = distance[1:-1, 1:-1, 1:-1] > 3
-
-    def truth(self, name: str) -> np.ndarray:
-        return np.asarray(nib.load(self.folder / "truth" / f"{name}.nii.gz").dataobj)
-
-    def field(self, name: str) -> np.ndarray:
-        """True field in Hz."""
-        return (self.truth(name) * self.scan.hz_per_ppm).astype(np.float32)
-
-    @cached_property
-    def measured(self) -> dict:
-        """Field with true wraps, its noise, and the decay, from the coil-free images."""
-        files = [f"nifti/sub-sim_echo-{i + 1}_part-{{}}_MEGRE.nii.gz" for i in range(len(self.te_s))]
-        load = lambda part: np.stack([np.asarray(nib.load(self.folder / f.format(part)).dataobj) for f in files])  # noqa: E731
-        magnitude, phase = load("mag"), load("phase")
-        echoes = (magnitude * np.exp(1j * phase)).astype(np.complex64)
-        true = 2 * np.pi * self.field("total_field") * np.array(self.te_s)[:, None, None, None]
-        offset = np.angle((magnitude**2 * np.exp(1j * (phase - true))).sum(0))
-        phase = (true + offset + np.angle(np.exp(1j * (phase - true - offset)))).astype(np.float32)
-        field = find("field", "linear")(echoes, phase, self.mask, self.scan, self.noise_sd)
-        decay = find("r2star")(echoes, self.mask, self.scan, self.noise_sd)
-        return {
-            "total_field": field.total_field,
-            "field_noise": field.field_noise,
-            "r2star": decay.r2star,
-            "s0": decay.s0,
-        }
-
-    @cached_property
-    def chain(self) -> dict[str, np.ndarray]:
-        """Maps of `ferritin recon` with its defaults, from raw data."""
-        out = self.folder / f"out-{engine()}"
-        if not out.exists():
-            command = [sys.executable, "-m", "ferritin.run.cli", "recon", self.folder / "raw.h5", "-o", out]
-            code = subprocess.run([*command, "--device", "cpu"]).returncode
-            if code not in (0, 3):
-                raise SystemExit(f"ferritin recon {self.folder / 'raw.h5'} ended with {code}")
-        maps = {"local_field": "desc-local_fieldmap", "chi": "Chimap"}
-        load = lambda n: np.asarray(nib.load(out / f"sub-01/anat/sub-01_{n}.nii.gz").dataobj, np.float32)  # noqa: E731
-        return {name: load(file) for name, file in maps.items()}
-
-
 def measure(head: Head, row: str) -> dict:
     """Scores of one row, with the method and the transforms that it took."""
-    if row == "inversion":
-        found, how = run(find("dipole"), head, local_field=head.field("local_field"), mask=head.mask)
-        return score(head, found.chi, "chi") | how
-    if row == "inversion with noise":
-        given = dict(head.measured)
-        given["local_field"] = head.field("local_field") + given.pop("total_field") - head.field("total_field")
-        found, how = run(find("dipole"), head, mask=head.mask, **given)
-        return score(head, found.chi, "chi") | how
+    if row.startswith("inversion"):
+        found, how = run(find("dipole"), head, **head.given("noisy" if row == "inversion with noise" else "true"))
+        return head.score(found.chi) | how
     if row == "background":
         found, how = run(find("background"), head, total_field=head.field("total_field"), mask=head.mask)
-        return score(head, found.local_field / np.float32(head.scan.hz_per_ppm), "local_field") | how
+        return head.score(found.local_field / np.float32(head.scan.hz_per_ppm), "local_field") | how
     if row == "background in the chain":
-        local = head.chain["local_field"] / np.float32(head.scan.hz_per_ppm)
-        return score(head, local, "local_field")
-    return score(head, head.chain["chi"], "chi")
+        return head.score(head.chain["local_field"] / np.float32(head.scan.hz_per_ppm), "local_field")
+    return head.score(head.chain["chi"])
 
 
 def run(method: Method, head: Head, **given: np.ndarray) -> tuple:
@@ -191,12 +105,6 @@ def run(method: Method, head: Head, **given: np.ndarray) -> tuple:
     }
 
 
-def score(head: Head, found: np.ndarray, truth: str) -> dict:
-    """Every metric of a map [ppm] inside the eroded mask."""
-    labels = head.labels if truth == "chi" else None
-    return metrics.evaluate(found, head.truth(truth), head.scored, labels, head.scan.voxel_mm)
-
-
 def kept(head: Head, row: str, keep_old: bool) -> dict:
     """The row's scores from the work folder, or measured now."""
     path = head.folder / "rows" / f"{row.replace(' ', '-')}.json"
@@ -208,16 +116,6 @@ def kept(head: Head, row: str, keep_old: bool) -> dict:
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(scores, indent=1))
     return scores
-
-
-def engine() -> str:
-    """Digest of the engine's and the kernels' sources."""
-    digest = hashlib.sha1()
-    for package in (Path(ferritin.__file__).parent, Path(ferritin_kernels.__file__).parent):
-        for path in sorted(package.rglob("*")):
-            if path.suffix in (".py", ".cpp", ".hpp", ".cuh"):
-                digest.update(path.read_bytes())
-    return digest.hexdigest()[:10]
 
 
 def everything(folder: Path) -> dict[str, dict]:

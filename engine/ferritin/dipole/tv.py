@@ -45,8 +45,8 @@ def tv(
     lambda_ : weight of the prior per difference between neighbouring voxels. "auto" takes it from the noise variance,
         as the most probable map under a prior of fixed width; it grows in proportion to the field's scale.
     outside : λ outside the mask relative to inside. What is left of the background field is explained by sources
-        there, the cheaper the smaller this is; 1 treats both alike. "auto" lets them cost 1e-5 ppm, or λ if that is
-        less; 0.003 suits fields of which much background is left, as by V-SHARP or LBV.
+        there, the cheaper the smaller this is; 1 treats both alike. "auto" is 0.003 when sources more than 8 mm away
+        take a share of the field that tells of background; else they cost 1e-5 ppm, or λ if that is less.
     edges : gradients beyond this multiple of the median count as edges; None ignores them.
     reject : misfits beyond this multiple of their robust standard deviation lose weight; None keeps all.
 

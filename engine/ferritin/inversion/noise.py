@@ -1,8 +1,9 @@
-"""How noisy a field is: by its map, or by what it holds where no susceptibility can make a field."""
+"""How noisy a field is: by what it holds where no susceptibility can make a field."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from ferritin.backend import rfftn
 from ferritin.inversion.problem import Problem
 from ferritin.ops.frequency import frequencies
 from ferritin.ops.smv import depth_mm
+from ferritin_kernels import box_mean
 
 CONE = 0.05
 """|D| below which the field of a susceptibility map is next to nothing: the magic angle's cone."""
@@ -19,23 +21,29 @@ RIM_MM = 8.0
 """Over this distance from the rim the field fades in, so that its jump there does not spread over k-space."""
 
 
-def noise_level(problem: Problem, from_map: float | None) -> tuple[float, str]:
-    """Standard deviation [ppm] of the field's noise, and where it comes from.
+def noise_level(problem: Problem, weight: Any) -> float:
+    """Standard deviation [ppm] of the noise where the weight is 1.
 
-    from_map : as `Problem.weights` gives it; None when there is no noise map. Then the noise is what the spectrum of
-    the field holds in the magic cone, the median of its power, which is ln 2 of the mean for noise. Errors of the model
-    on the grid count as noise, as they should.
+    weight : as `Problem.weights` gives it. A noise map says by it where the field is noisier; how noisy it is, the
+        spectrum of the weighted field says in the magic cone: the median of its power, which is ln 2 of the mean for
+        noise. So errors that a noise map does not know of count, those of the model on the grid among them, and noise
+        that is smooth does not. The local mean is taken off before, or weights that vary would spread the field's low
+        frequencies into the cone.
     """
-    if from_map is not None:
-        return from_map, f"noise {1e3 * from_map:.3g} ppb by its map"
     xp = problem.xp
     fade = xp.clip(depth_mm(problem.inside, problem.scan.voxel_mm) * np.float32(1 / RIM_MM), 0, 1)
     fade *= fade * (3 - 2 * fade)
-    size = (fade * fade).sum(dtype=np.float64)
+    size = (fade * fade)[weight > 0].sum(dtype=np.float64)
+    rough = box_mean(problem.field, (1, 1, 1))
+    rough /= xp.maximum(box_mean(problem.inside.astype(np.float32), (1, 1, 1)), np.float32(1e-3))
+    xp.subtract(problem.field, rough, out=rough)
+    rough *= fade
+    rough *= weight
     k = frequencies(xp, problem.box.shape, (1.0, 1.0, 1.0))
     distance = k[0] ** 2 + k[1] ** 2 + k[2] ** 2
     cone = (abs(problem.dipole.kernel) < CONE) & (distance > BAND[0] ** 2) & (distance < BAND[1] ** 2)
-    spectrum = rfftn(fade * problem.field)[cone]
+    mean = [(1 + 2 * xp.cos(np.float32(2 * math.pi) * axis)) * np.float32(1 / 3) for axis in k]
+    spectrum = rfftn(rough)[cone]
+    spectrum /= 1 - (mean[0] * mean[1] * mean[2])[cone]
     power = xp.median(spectrum.real**2 + spectrum.imag**2) / (math.log(2) * size)
-    level = float(power) ** 0.5
-    return level, f"noise {1e3 * level:.3g} ppb by the field's spectrum in the magic cone"
+    return float(power) ** 0.5

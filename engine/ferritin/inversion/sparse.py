@@ -14,14 +14,15 @@ import numpy as np
 
 from ferritin.errors import ParameterError
 from ferritin.inversion.edges import edge_weight, mean_magnitude
+from ferritin.inversion.noise import noise_level
 from ferritin.inversion.problem import Problem
 from ferritin.ops.gradient import relative_step
+from ferritin.ops.smv import depth_mm
 from ferritin.solvers.stopping import Stopping
 from ferritin.solvers.total_variation import TotalVariation
 
-PER_NOISE_VARIANCE = 65.0
-"""λ over the noise variance [1/ppm]: the reciprocal of the typical step of chi between neighbours under the prior. For
-noise maps that hold the whole error of the field; one of thermal noise alone makes λ rather small."""
+PER_NOISE_VARIANCE = 55.0
+"""λ over the noise variance [1/ppm]: the reciprocal of the typical step of chi between neighbours under the prior."""
 WITHOUT_NOISE_MAP = 1e-4
 """λ [ppm] when nothing is known of the noise: smaller ones find the sources outside the mask too slowly."""
 PENALTIES, PENALTIES_OUTER = (0.1, 1.0), (0.01, 0.35)
@@ -29,9 +30,16 @@ PENALTIES, PENALTIES_OUTER = (0.1, 1.0), (0.01, 0.35)
 change the way, not the goal: strong outer sources are found in fewer iterations by lower ones."""
 LEAST_SPREAD = 1e-3
 """Misfits are not rejected for being large beside a spread below this [ppm]: that is the model's error on the grid."""
+FREE = 0.003
+"""λ outside the mask relative to inside where some of the background is left in the field."""
 OUTSIDE = 1e-5
-"""λ [ppm] outside the mask is no larger than this: what is left of a background has a size of its own, which does not
-shrink with the noise."""
+"""λ [ppm] outside is no larger than this where none is: the field of a rim that is noisy or was trimmed remains."""
+NEAR_MM = 8.0
+"""Sources closer to the mask may stand for those inside it, or for the noise of the rim; the field of farther ones is
+smooth, and they tell of background."""
+LEFT = 0.11
+"""Share of the field that far sources may take, while they are cheap, before it is called background. True local
+fields, noisy or not, and those of total field inversion give 0.04 to 0.09; V-SHARP leaves 0.13 or more, LBV 0.25."""
 
 
 def sparse_sources(
@@ -48,16 +56,22 @@ def sparse_sources(
 ) -> tuple[Any, tuple[str, ...]]:
     """chi [ppm] on the problem's whole box, and notes for the record. Parameters as those of `dipole.tv`."""
     xp, scan = problem.xp, problem.scan
-    weight, noise = problem.weights(field_noise)
+    weight, known = problem.weights(field_noise)
     notes = []
     if lambda_ == "auto":
-        lambda_ = WITHOUT_NOISE_MAP if noise is None else PER_NOISE_VARIANCE * noise**2
-        why = "no noise map" if noise is None else f"noise {1e3 * noise:.3g} ppb by its map"
+        lambda_, why = WITHOUT_NOISE_MAP, "no noise map"
+        if known is not None:
+            noise = noise_level(problem, weight)
+            lambda_, why = PER_NOISE_VARIANCE * noise**2, f"noise {1e3 * noise:.3g} ppb by the field's spectrum"
         notes.append(f"lambda = {lambda_:.3g} ppm ({why})")
-    if not lambda_ > 0 or not (outside == "auto" or 0 < outside <= 1):
+    auto = outside == "auto"
+    if not lambda_ > 0 or not (auto or 0 < outside <= 1):
         raise ParameterError(f"lambda = {lambda_}, outside = {outside}; expected lambda > 0 and outside in (0, 1]")
-    share = min(1.0, OUTSIDE / lambda_) if outside == "auto" else outside
+    share = min(1.0, max(FREE, OUTSIDE / lambda_)) if auto else outside
     prior = xp.where(problem.inside, np.float32(lambda_), np.float32(lambda_ * share))
+    far = depth_mm(~problem.inside, scan.voxel_mm, walls=False) > NEAR_MM if auto else None
+    if auto:
+        prior *= xp.where(far, np.float32(FREE / share), np.float32(1))
     if edges is not None:
         if s0 is None or r2star is None:
             notes.append("no edges from the magnitude: s0 and r2star were not given")
@@ -65,6 +79,19 @@ def sparse_sources(
             magnitude = problem.box.crop(mean_magnitude(xp, s0, r2star, scan.te_s))
             prior *= edge_weight(xp, magnitude, problem.inside, scan.voxel_mm, edges)
             del magnitude
+
+    def revise(chi: Any) -> None:
+        """Free all outer sources, or none, by what the far ones have found."""
+        left = _share(problem, chi * far)
+        free = left > LEFT
+        if free:
+            prior[...] *= xp.where(problem.inside | far, np.float32(1), np.float32(FREE / share))
+        else:
+            prior[...] *= xp.where(far, np.float32(share / FREE), np.float32(1))
+        notes.append(
+            f"far sources make {100 * left:.0f} % of the field: "
+            + ("background is left, and outer sources are free" if free else "no background is left")
+        )
 
     data_penalty, prior_penalty = PENALTIES_OUTER if share < 0.05 else PENALTIES
     solver = TotalVariation(
@@ -77,8 +104,15 @@ def sparse_sources(
         prior_penalty=prior_penalty * lambda_ / max(_spread(problem, problem.field), 1e-9),
         reject=reject,
         least_spread=LEAST_SPREAD,
+        revise=revise if auto else None,
     )
     return solver.solve(xp, stop)[0], tuple(notes)
+
+
+def _share(problem: Problem, outer: Any) -> float:
+    """Standard deviation of the field of outer sources over that of the whole field, inside the mask."""
+    spread = [_spread(problem, field) for field in (problem.dipole(outer), problem.field)]
+    return float(spread[0] / max(spread[1], 1e-30))
 
 
 def _spread(problem: Problem, field: Any) -> float:

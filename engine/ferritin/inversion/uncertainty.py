@@ -35,7 +35,8 @@ def standard_deviation(
     Parameters
     ----------
     function, bound : the inversion and its arguments, with a number as weight.
-    noise : (x, y, z) float32 [Hz], standard deviation of the field, or None: then it is found in the field itself.
+    noise : (x, y, z) float32 [Hz], standard deviation of the field, or None. It is found in the field itself; a map
+        that says less is scaled up to it, one that says more is taken at its word, for noise may be smooth.
     chi : its map [ppm].
     samples : simulated fields. The squares are averaged over neighbours, too (3 x 3 x 3): a few samples do.
 
@@ -63,8 +64,12 @@ def standard_deviation(
         field = problem.box.place(problem.dipole(problem.box.crop(pilot)))
         field *= mask
         field *= scale
-    if noise is None:
-        noise = xp.full(mask.shape, np.float32(noise_level(problem, None)[0]) * scale)
+    weight, known = problem.weights(noise)
+    level = noise_level(problem, weight)
+    if known is None:
+        noise = xp.full(mask.shape, np.float32(level) * scale)
+    elif level > known:
+        noise = noise * np.float32(level / known)
     noise = xp.where(mask & xp.isfinite(noise), noise, np.float32(0))
     square, random = xp.zeros(mask.shape, np.float32), np.random.default_rng(0)
     for _ in range(samples):

@@ -40,7 +40,8 @@ AUTO: dict[str, Callable[[Case], float]] = {
     "tgv": lambda c: 88 * c.noise**2,
     "hd_qsm": lambda c: 110 * c.noise**2,
     "tikhonov": lambda c: 2.5e3 * c.noise**2,
-    "closed_form": lambda c: 37 * c.noise**1.3,  # the field's cut at the rim is noise of its own
+    # the penalty is of mm, and the field's cut at the rim is noise of its own
+    "closed_form": lambda c: 148 * c.noise**1.3 / c.voxel_mm**2,
     "l1_qsm": lambda c: 42 * c.noise,
     "medi": lambda c: 1 / (2 * 100 * c.radians * c.voxel_mm * c.noise**2),
 }
@@ -72,8 +73,9 @@ class Case:
         self.mask = given["mask"] if "mask" in given else given["field_mask"]
         self.scan = given["scan"]
         self.problem = Problem(self.field, self.mask, self.scan)
-        self.weight, known = self.problem.weights(given.get("field_noise"))
-        self.noise, self.why = noise_level(self.problem, known)
+        self.weight, _ = self.problem.weights(given.get("field_noise"))
+        self.noise = noise_level(self.problem, self.weight)
+        self.why = f"noise {1e3 * self.noise:.3g} ppb by the field's spectrum in the magic cone"
         self.voxel_mm = float(np.prod(self.scan.voxel_mm)) ** (1 / 3)
 
     @property
