@@ -54,7 +54,9 @@ struct Complexfit {
   enum Sum { COST, GA, GR, GP, GF, Q0, Q1, Q2, GO, QP, QPT };
   static constexpr int P = BIPOLAR ? 5 : 4, K = BIPOLAR ? 11 : 8;
 
-  const ComplexfitArgs& in;
+  using F = Pack<W>;
+
+  const ComplexfitArgs in;  // a copy that no store can change: what is read of it stays in registers
   float* const y;  // (2 n, W): real parts over peak, then imaginary parts; then, with GRADIENT, (n, W): dephasing
   Float<W> peak, variance, used, energy, start_phase, start_frequency, out[8];
   Int<W> usable;
@@ -173,80 +175,84 @@ struct Complexfit {
     }
   }
 
-  FERRITIN_DEVICE void evaluate(const Float<W>* p, Float<W>* q) const {
-    FERRITIN_UNROLL
-    for (int k = 0; k < K; ++k) FOR_LANES q[k][l] = 0.f;
-    FERRITIN_UNROLL
-    for (int e = 0; e < n(); ++e) {
-      const float t = in.time[e], weight = in.weight[e], sign = BIPOLAR ? in.polarity[e] : 0.f;
-      const float *re = real(e), *im = imag(e);
-      FOR_LANES {
-        const float odd = BIPOLAR ? sign * p[P - 1][l] : 0.f;
-        float s, c;
-        sine_cosine(p[PHASE][l] + p[FREQUENCY][l] * t + odd, s, c);
-        const float w = kept(weight, e, l), m = p[A][l] * exponential(-p[RATE][l] * t) * factor(e, l);
+  FERRITIN_DEVICE void evaluate(const Float<W>* at, Float<W>* sums) const {
+    FOR_PACKS {
+      F p[P], q[K];
+      FERRITIN_UNROLL
+      for (int i = 0; i < P; ++i) p[i] = at[i].pack(k);
+      FERRITIN_UNROLL
+      for (int i = 0; i < K; ++i) q[i] = F{};
+      FERRITIN_UNROLL
+      for (int e = 0; e < n(); ++e) {
+        const float t = in.time[e], sign = BIPOLAR ? in.polarity[e] : 0.f;
+        F s, c, turns = p[PHASE] + p[FREQUENCY] * t, w = every<F>(in.weight[e]), m = p[A] * exponential(p[RATE] * -t);
+        if constexpr (BIPOLAR) turns += sign * p[P - 1];
+        if constexpr (GRADIENT) {
+          const F f = get<W>(y + (2 * n() + e) * W, k);
+          w = pick(f > 0.f, w, F{});
+          m *= f;
+        }
+        sine_cosine(turns, s, c);
         // The data in the frame that turns with the model: the model is m there, the residual m - along - i across.
-        const float along = re[l] * c + im[l] * s, across = im[l] * c - re[l] * s;
-        const float r = m - along, wm = w * m, power = wm * m;
-        q[COST][l] += 0.5f * w * (r * r + across * across);
-        q[GA][l] += wm * r;
-        q[GR][l] -= t * wm * r;
-        q[GP][l] -= wm * across;
-        q[GF][l] -= t * wm * across;
-        q[Q0][l] += power;
-        q[Q1][l] += t * power;
-        q[Q2][l] += t * t * power;
+        const F re = get<W>(real(e), k), im = get<W>(imag(e), k);
+        const F along = re * c + im * s, across = im * c - re * s;
+        const F r = m - along, wm = w * m, power = wm * m, pull = wm * r, turn = wm * across;
+        q[COST] += w * (r * r + across * across);
+        q[GA] += pull;
+        q[GR] -= t * pull;
+        q[GP] -= turn;
+        q[GF] -= t * turn;
+        q[Q0] += power;
+        q[Q1] += t * power;
+        q[Q2] += t * (t * power);
         if constexpr (BIPOLAR) {
-          q[GO][l] -= sign * wm * across;
-          q[QP][l] += sign * power;
-          q[QPT][l] += sign * t * power;
+          q[K - 3] -= sign * turn;
+          q[K - 2] += sign * power;
+          q[K - 1] += t * (sign * power);
         }
       }
+      q[COST] *= 0.5f;
+      FERRITIN_UNROLL
+      for (int i = 0; i < K; ++i) sums[i].put(k, q[i]);
     }
   }
 
-  FERRITIN_DEVICE void solve(const Float<W>* p, const Float<W>* q, const Float<W>& damping, Float<W>* trial,
-                             Float<W>& decrement) const {
+  FERRITIN_DEVICE F solve(int, const F* p, const F* q, F damping, F* trial) const {
     const float max_rate = in.max_rate * in.span;
-    FOR_LANES {
-      const float up = 1.f + damping[l], a = p[A][l], rate = p[RATE][l], gr = q[GR][l], q1 = q[Q1][l];
-      const bool held = ((rate <= 0.f) & (gr > 0.f)) | ((rate >= max_rate) & (gr < 0.f));
-      const float h0 = q[Q0][l] * up + 1e-20f, h2 = q[Q2][l] * up + 1e-20f, per_h0 = 1.f / h0;
-      // Magnitude: relative amplitude and rate.
-      const float c = (held ? 0.f : -q1) * per_h0, d = maximum(h2 - c * c * h0, 1e-6f * h2), per_d = 1.f / d;
-      const float z0 = -q[GA][l], z1 = (held ? 0.f : -gr) - c * z0, dr = z1 * per_d, da = z0 * per_h0 - c * dr;
-      // Phase: offset, frequency [rad], and the bipolar term.
-      const float e = q1 * per_h0, f = maximum(h2 - e * e * h0, 1e-6f * h2), per_f = 1.f / f;
-      const float y0 = -q[GP][l], y1 = -q[GF][l] - e * y0;
-      float odd = 0.f, l20 = 0.f, l21 = 0.f;
-      float less = (z0 * z0 + y0 * y0) * per_h0 + z1 * dr + y1 * y1 * per_f;
-      if constexpr (BIPOLAR) {
-        l20 = q[QP][l] * per_h0;
-        l21 = (q[QPT][l] - l20 * e * h0) * per_f;
-        const float g = maximum(h0 - l20 * l20 * h0 - l21 * l21 * f, 1e-6f * h0);
-        const float y2 = -q[GO][l] - l20 * y0 - l21 * y1;
-        odd = y2 / g;
-        less += y2 * odd;
-        trial[P - 1][l] = p[P - 1][l] + PER_TURN * odd;
-      }
-      const float df = y1 * per_f - l21 * odd, dp = y0 * per_h0 - e * df - l20 * odd;
-      decrement[l] = less;
-      trial[A][l] = maximum(a + a * da, 0.05f * a);
-      trial[RATE][l] = clamp(rate + dr, 0.f, max_rate);
-      trial[PHASE][l] = p[PHASE][l] + PER_TURN * dp;
-      // Beyond half a turn at the last echo the linear model says nothing; where only one echo has signal it runs away.
-      trial[FREQUENCY][l] = p[FREQUENCY][l] + clamp(PER_TURN * df, -0.5f, 0.5f);
+    const F up = 1.f + damping, a = p[A], rate = p[RATE], gr = q[GR], q1 = q[Q1];
+    const auto held = ((rate <= 0.f) & (gr > 0.f)) | ((rate >= max_rate) & (gr < 0.f));
+    const F h0 = q[Q0] * up + 1e-20f, h2 = q[Q2] * up + 1e-20f, per_h0 = 1.f / h0;
+    // Magnitude: relative amplitude and rate.
+    const F c = pick(held, F{}, -q1) * per_h0, d = maximum(h2 - c * c * h0, 1e-6f * h2), per_d = 1.f / d;
+    const F z0 = -q[GA], z1 = pick(held, F{}, -gr) - c * z0, dr = z1 * per_d, da = z0 * per_h0 - c * dr;
+    // Phase: offset, frequency [rad], and the bipolar term.
+    const F e = q1 * per_h0, f = maximum(h2 - e * e * h0, 1e-6f * h2), per_f = 1.f / f;
+    const F y0 = -q[GP], y1 = -q[GF] - e * y0;
+    F df = y1 * per_f, dp = y0 * per_h0, less = (z0 * z0 + y0 * y0) * per_h0 + z1 * dr + y1 * df;
+    if constexpr (BIPOLAR) {
+      const F l20 = q[K - 2] * per_h0, l21 = (q[K - 1] - l20 * e * h0) * per_f;
+      const F g = maximum(h0 - l20 * l20 * h0 - l21 * l21 * f, 1e-6f * h0);
+      const F y2 = -q[K - 3] - l20 * y0 - l21 * y1, odd = y2 / g;
+      less += y2 * odd;
+      df -= l21 * odd;
+      dp -= l20 * odd;
+      trial[P - 1] = p[P - 1] + PER_TURN * odd;
     }
+    trial[A] = maximum(a + a * da, 0.05f * a);
+    trial[RATE] = clamp(rate + dr, 0.f, max_rate);
+    trial[PHASE] = p[PHASE] + PER_TURN * (dp - e * df);
+    // Beyond half a turn at the last echo the linear model says nothing; where only one echo has signal it runs away.
+    trial[FREQUENCY] = p[FREQUENCY] + clamp(PER_TURN * df, -0.5f, 0.5f);
+    return less;
   }
 
-  FERRITIN_DEVICE float moved(int l, const Float<W>* p, const Float<W>* trial) const {
-    const float a = absolute(trial[A][l] - p[A][l]) / trial[A][l], rate = absolute(trial[RATE][l] - p[RATE][l]);
-    const float phase = absolute(trial[PHASE][l] - p[PHASE][l]);
-    const float frequency = absolute(trial[FREQUENCY][l] - p[FREQUENCY][l]);
-    return maximum(maximum(a, rate), TWO_PI * maximum(phase, frequency));
+  FERRITIN_DEVICE auto rests(const F* p, const F* trial, float tolerance) const {
+    const F a = absolute(trial[A] - p[A]), rate = absolute(trial[RATE] - p[RATE]);
+    const F phase = absolute(trial[PHASE] - p[PHASE]), frequency = absolute(trial[FREQUENCY] - p[FREQUENCY]);
+    return (a <= tolerance * trial[A]) & (maximum(rate, TWO_PI * maximum(phase, frequency)) <= tolerance);
   }
 
-  FERRITIN_DEVICE float spread(int l, const Float<W>* q) const { return maximum(variance[l], q[COST][l]); }
+  FERRITIN_DEVICE F spread(int k, const F* q) const { return maximum(variance.pack(k), q[COST]); }
 
   FERRITIN_DEVICE void finish(const Float<W>* p, const Float<W>* q) {
     const float unknown = bits_to_float(0x7fc00000u);  // NaN: no number is left over to tell the noise from
@@ -280,6 +286,13 @@ struct Complexfit {
     }
   }
 
+  FERRITIN_DEVICE void store(long long first, const Int<W>& status) const {
+    float* const to[8] = {in.s0, in.rate, in.rate_error, in.field, in.field_error, in.offset, in.bipolar, in.residual};
+    FERRITIN_UNROLL
+    for (int i = 0; i < 8; ++i)
+      if (to[i]) FOR_LANES to[i][first + l] = out[i][l];
+    FOR_LANES in.status[first + l] = static_cast<unsigned char>(status[l]);
+  }
   FERRITIN_DEVICE void store(long long i, int l, int status) const {
     float* const to[8] = {in.s0, in.rate, in.rate_error, in.field, in.field_error, in.offset, in.bipolar, in.residual};
     FERRITIN_UNROLL

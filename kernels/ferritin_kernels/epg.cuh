@@ -63,7 +63,9 @@ struct Epg {
   enum Sum { COST, G0, G1, H00, H01, H11, G2, H02, H12, H22 };
   static constexpr int P = 6, K = 10, UNKNOWNS = 3;
 
-  const EpgArgs& in;
+  using F = Pack<W>;
+
+  const EpgArgs in;  // a copy that no store can change: what is read of it stays in registers
   float* const y;      // (n, W): magnitude over peak
   float* const state;  // (3 orders, 3, W): F-, F+ and Z of the orders, each with its slopes
   float* const sum;    // (3, n, W) with PARTS: the echoes and their slopes
@@ -286,52 +288,49 @@ struct Epg {
   }
 
   // Whether a parameter is held at its bound by the gradient, and leaves the system.
-  FERRITIN_DEVICE static bool held(float value, float gradient, float low, float high) {
+  template <class V>
+  FERRITIN_DEVICE static auto held(V value, V gradient, float low, float high) {
     return ((value <= low) & (gradient > 0.f)) | ((value >= high) & (gradient < 0.f));
   }
 
-  FERRITIN_DEVICE void solve(const Float<W>* p, const Float<W>* q, const Float<W>& damping, Float<W>* trial,
-                             Float<W>& decrement) const {
+  FERRITIN_DEVICE F solve(int k, const F* p, const F* q, F damping, F* trial) const {
     const float max_rate = in.max_rate * in.duration;
-    FOR_LANES {
-      const float up = 1.f + damping[l], g0 = q[G0][l], g1 = q[G1][l], g2 = q[G2][l];
-      const bool held1 = held(p[RATE][l], g1, 0.f, max_rate), held2 = held(p[X][l], g2, in.least, in.most);
-      // The bend as the last step met it, once noise is most of what is left to explain; farther off it misleads.
-      const float last = p[STEP][l], h22_gauss = q[H22][l];
-      const bool met = absolute(last) > 1e-5f, near = g2 * g2 < 0.05f * h22_gauss * spread(l, q);
-      const float seen = clamp((g2 - p[EXPECTED][l]) / (met ? last : 1.f), -0.5f * h22_gauss, 9.f * h22_gauss);
-      const float bend = near ? (met ? seen : p[BEND][l]) : 0.f;
-      const float h00 = q[H00][l] * up + 1e-20f, h11 = q[H11][l] * up + 1e-20f;
-      const float h22 = (h22_gauss + bend) * up + 1e-20f;
-      const float per_h00 = 1.f / h00, l10 = (held1 ? 0.f : q[H01][l]) * per_h00;
-      const float d1 = maximum(h11 - l10 * l10 * h00, 1e-6f * h11), per_d1 = 1.f / d1;
-      const float l20 = (held2 ? 0.f : q[H02][l]) * per_h00;
-      const float l21 = ((held1 | held2 ? 0.f : q[H12][l]) - l20 * l10 * h00) * per_d1;
-      const float d2 = maximum(h22 - l20 * l20 * h00 - l21 * l21 * d1, 1e-6f * h22);
-      const float z0 = -g0, z1 = (held1 ? 0.f : -g1) - l10 * z0, z2 = (held2 ? 0.f : -g2) - l20 * z0 - l21 * z1;
-      // No farther than the next atom of the dictionary, and not beyond the bounds: the others then follow from there.
-      const float to2 = clamp(p[X][l] + clamp(z2 / d2, -in.farthest, in.farthest), in.least, in.most);
-      const float step2 = to2 - p[X][l], step1 = z1 * per_d1 - l21 * step2;
-      const float step0 = z0 * per_h00 - l10 * step1 - l20 * step2;
-      decrement[l] = z0 * z0 * per_h00 + z1 * z1 * per_d1 + z2 * step2;
-      trial[A][l] = maximum(p[A][l] + step0, 0.05f * p[A][l]);
-      trial[RATE][l] = clamp(p[RATE][l] + step1, 0.f, max_rate);
-      trial[X][l] = to2;
-      const float a = trial[A][l] - p[A][l], rate = trial[RATE][l] - p[RATE][l], x = trial[X][l] - p[X][l];
-      trial[STEP][l] = x;
-      trial[EXPECTED][l] = g2 + q[H02][l] * a + q[H12][l] * rate + h22_gauss * x;
-      trial[BEND][l] = bend;
-    }
+    const F up = 1.f + damping, g0 = q[G0], g1 = q[G1], g2 = q[G2];
+    const auto held1 = held(p[RATE], g1, 0.f, max_rate), held2 = held(p[X], g2, in.least, in.most);
+    // The bend as the last step met it, once noise is most of what is left to explain; farther off it misleads.
+    const F last = p[STEP], h22_gauss = q[H22];
+    const auto met = absolute(last) > 1e-5f, near = g2 * g2 < 0.05f * h22_gauss * spread(k, q);
+    const F growth = (g2 - p[EXPECTED]) / pick(met, last, every<F>(1.f));
+    const F seen = minimum(maximum(growth, -0.5f * h22_gauss), 9.f * h22_gauss);
+    const F bend = pick(near, pick(met, seen, p[BEND]), F{});
+    const F h00 = q[H00] * up + 1e-20f, h11 = q[H11] * up + 1e-20f;
+    const F h22 = (h22_gauss + bend) * up + 1e-20f;
+    const F per_h00 = 1.f / h00, l10 = pick(held1, F{}, q[H01]) * per_h00;
+    const F d1 = maximum(h11 - l10 * l10 * h00, 1e-6f * h11), per_d1 = 1.f / d1;
+    const F l20 = pick(held2, F{}, q[H02]) * per_h00;
+    const F l21 = (pick(held1 | held2, F{}, q[H12]) - l20 * l10 * h00) * per_d1;
+    const F d2 = maximum(h22 - l20 * l20 * h00 - l21 * l21 * d1, 1e-6f * h22);
+    const F z0 = -g0, z1 = pick(held1, F{}, -g1) - l10 * z0, z2 = pick(held2, F{}, -g2) - l20 * z0 - l21 * z1;
+    // No farther than the next atom of the dictionary, and not beyond the bounds: the others then follow from there.
+    const F to2 = clamp(p[X] + clamp(z2 / d2, -in.farthest, in.farthest), in.least, in.most);
+    const F step2 = to2 - p[X], step1 = z1 * per_d1 - l21 * step2;
+    const F step0 = z0 * per_h00 - l10 * step1 - l20 * step2;
+    trial[A] = maximum(p[A] + step0, 0.05f * p[A]);
+    trial[RATE] = clamp(p[RATE] + step1, 0.f, max_rate);
+    trial[X] = to2;
+    trial[STEP] = step2;
+    trial[EXPECTED] = g2 + q[H02] * (trial[A] - p[A]) + q[H12] * (trial[RATE] - p[RATE]) + h22_gauss * step2;
+    trial[BEND] = bend;
+    return z0 * z0 * per_h00 + z1 * z1 * per_d1 + z2 * step2;
   }
 
-  FERRITIN_DEVICE float moved(int l, const Float<W>* p, const Float<W>* trial) const {
-    const float a = absolute(trial[A][l] - p[A][l]) / trial[A][l];
-    const float rate = absolute(trial[RATE][l] - p[RATE][l]) / (1.f + p[RATE][l]);
-    return maximum(maximum(a, rate), absolute(trial[X][l] - p[X][l]));
+  FERRITIN_DEVICE auto rests(const F* p, const F* trial, float tolerance) const {
+    const F a = absolute(trial[A] - p[A]), rate = absolute(trial[RATE] - p[RATE]), x = absolute(trial[X] - p[X]);
+    return (a <= tolerance * trial[A]) & (rate <= tolerance * (1.f + p[RATE])) & (x <= tolerance);
   }
 
-  FERRITIN_DEVICE float spread(int l, const Float<W>* q) const {
-    return MODEL == EPG_SECOND ? 4.f * variance[l] : maximum(variance[l], q[COST][l]);
+  FERRITIN_DEVICE F spread(int k, const F* q) const {
+    return MODEL == EPG_SECOND ? 4.f * variance.pack(k) : maximum(variance.pack(k), q[COST]);
   }
 
   // Back to the units of the data; the standard error of the rate from the inverse of the Gauss-Newton matrix, the
@@ -358,6 +357,13 @@ struct Epg {
     }
   }
 
+  FERRITIN_DEVICE void store(long long first, const Int<W>& status) const {
+    FOR_LANES in.s0[first + l] = out[0][l];
+    FOR_LANES in.rate[first + l] = out[1][l];
+    FOR_LANES in.error[first + l] = out[2][l];
+    FOR_LANES in.angle[first + l] = out[3][l];
+    FOR_LANES in.status[first + l] = static_cast<unsigned char>(status[l]);
+  }
   FERRITIN_DEVICE void store(long long i, int l, int status) const {
     in.s0[i] = out[0][l];
     in.rate[i] = out[1][l];

@@ -9,9 +9,9 @@ namespace ferritin {
 //   load(states)                      read the data of W voxels; sets `usable`
 //   start(p)                          where to begin
 //   evaluate(p, sums)                 the cost, its gradient and Gauss-Newton matrix at p
-//   solve(p, sums, damping, trial, decrement)   one damped step; decrement: what it should take off twice the cost
-//   moved(l, p, trial), spread(l, sums)         length of the step, and the noise variance in units of the cost
-//   finish(p, sums), store(voxel, l, status)    back to the units of the data, and out
+//   solve(k, p, sums, damping, trial) pack k's damped step; returns what it should take off twice the cost
+//   rests(p, trial, tolerance), spread(k, sums)   whether the step is shorter than that; the noise variance as the cost
+//   finish(p, sums), store(voxel, l, status), store(first voxel, status)    back to the units of the data, and out
 template <int W, class Model>
 struct Levenberg {
   static constexpr int P = Model::P, K = Model::K;
@@ -20,14 +20,16 @@ struct Levenberg {
   struct State {
     long long voxel;
     float p[P];
-    float damping, last;
-    int iterations;
+    float damping, last, iterations;
   };
+
+  using F = Pack<W>;
 
   Model model;
   Float<W> now[P], trial[P], at_now[K], at_trial[K];
-  Float<W> damping, decrement, last;  // last: the decrement of the step before
-  Int<W> moving, converged, iterations;
+  Float<W> damping, decrement, last;       // last: the decrement of the step before
+  Float<W> moving, converged, iterations;  // the first two 0 or 1
+  Int<W> status;
   const float tolerance;
   const int max_iterations;
 
@@ -36,22 +38,29 @@ struct Levenberg {
       : model(in, scratch), tolerance(in.tolerance), max_iterations(in.max_iterations) {}
 
   // Advance the first `count` of W voxels until no more than `few` still move. Those that end are stored; the others
-  // are left, in order, in `left` (which may be `places`). Returns their number. fresh: none of them has begun, and a
-  // place is no more than a Voxel.
+  // are left, in order, in `left` (which may be `places`): their step is not taken, they will solve again in company.
+  // Returns their number. fresh: none of them has begun, and a place is no more than a Voxel.
   template <class Place>
   FERRITIN_DEVICE int run(const Place* places, int count, bool fresh, int few, State* left) {
     begin(places, fresh);
-    while (step(few) > few) {
+    int moves = turn<true>();
+    while (moves > few) {
+      model.evaluate(trial, at_trial);
+      moves = turn<false>();
     }
     model.finish(now, at_now);
+    FOR_LANES {
+      const int done = static_cast<int>(iterations[l] - moving[l] + 128.f * converged[l]);
+      status[l] = model.usable[l] > 0.f ? done : 0;
+    }
     const long long first = places[0].voxel;
     if (count == W && side_by_side<W>(places)) {
-      FOR_LANES model.store(first + l, l, status(l));  // what still moves is stored again later
+      model.store(first, status);  // what still moves is stored again later
     } else {
       for (int l = 0; l < count; ++l)
-        if (!moving[l]) model.store(places[l].voxel, l, status(l));
+        if (moving[l] == 0.f) model.store(places[l].voxel, l, status[l]);
     }
-    return count_moving() ? put_by(places, count, left) : 0;
+    return moves ? put_by(places, count, left) : 0;
   }
 
   template <class Place>
@@ -59,21 +68,16 @@ struct Levenberg {
     int unfinished = 0;
     State waiting[W];
     for (int l = 0; l < count; ++l)
-      if (moving[l]) {
+      if (moving[l] != 0.f) {
         State& s = waiting[unfinished++];
         s.voxel = places[l].voxel;
         for (int k = 0; k < P; ++k) s.p[k] = now[k][l];
         s.damping = damping[l];
         s.last = last[l];
-        s.iterations = iterations[l];
+        s.iterations = iterations[l] - 1.f;
       }
     for (int l = 0; l < unfinished; ++l) left[l] = waiting[l];
     return unfinished;
-  }
-
-  FERRITIN_DEVICE int status(int l) const {
-    const int done = iterations[l] | (converged[l] << 7);
-    return model.usable[l] ? done : 0;
   }
 
   template <class Place>
@@ -83,15 +87,14 @@ struct Levenberg {
       model.start(now);
       FOR_LANES {
         damping[l] = 1e-3f;
-        last[l] = 0.f;
-        iterations[l] = 0;
+        last[l] = iterations[l] = 0.f;
       }
     } else {
       resume(places);
     }
     FOR_LANES {
       moving[l] = model.usable[l];
-      converged[l] = 0;
+      converged[l] = 0.f;
     }
     model.evaluate(now, at_now);
   }
@@ -106,66 +109,49 @@ struct Levenberg {
     }
   }
 
-  // Solve, evaluate there, keep what is better. Returns how many lanes are still moving; where these are no more than
-  // `few`, their step is not taken: they will solve again in company.
-  FERRITIN_DEVICE int step(int few) {
-    model.solve(now, at_now, damping, trial, decrement);
-    const int left = settle();
-    if (left <= few) {
-      FOR_LANES iterations[l] -= moving[l];
-      return left;
-    }
-    model.evaluate(trial, at_trial);
-    return accept();
-  }
-
+  // Keep what is better of where the lanes are and the trial (FIRST: there is none yet), and solve for the next trial.
   // Lanes whose step, or the one to follow it at the pace of the last two, is too small to matter take it and are done.
   // Returns how many others are moving.
-  FERRITIN_DEVICE int settle() {
-    Int<W> ends;
-    FOR_LANES {
-      const float little = 100.f * tolerance * tolerance * model.spread(l, at_now), d = decrement[l];
-      const bool next = (d * d <= little * last[l]) & (d <= 0.1f * last[l]);
-      const bool near = (model.moved(l, now, trial) <= tolerance) | (d <= little) | next;
-      const int was = moving[l], end = near & (damping[l] < 1.f) ? was : 0;
-      ends[l] = end;
-      iterations[l] += was;
-      converged[l] |= end;
-      moving[l] = was - end;
-    }
-    choose<P>(ends, trial, now);
-    return count_moving();
-  }
-
-  FERRITIN_DEVICE int accept() {
-    Int<W> take;
-    FOR_LANES {
-      const bool better = at_trial[0][l] <= at_now[0][l] + 1e-6f * absolute(at_now[0][l]);
-      const int was = moving[l];
-      take[l] = better ? was : 0;
-      moving[l] = iterations[l] < max_iterations ? was : 0;
-      last[l] = better ? decrement[l] : last[l];
-      damping[l] = better ? maximum(0.25f * damping[l], 1e-7f) : minimum(4.f * damping[l], 1e7f);
-    }
-    choose<P>(take, trial, now);
-    choose<K>(take, at_trial, at_now);
-    return count_moving();
-  }
-
-  // to = from in the lanes that are chosen.
-  template <int N>
-  FERRITIN_DEVICE static void choose(const Int<W>& chosen, const Float<W>* from, Float<W>* to) {
-    FERRITIN_UNROLL
-    for (int k = 0; k < N; ++k) FOR_LANES {
-        const float a = from[k][l], b = to[k][l];
-        to[k][l] = chosen[l] ? a : b;
+  template <bool FIRST>
+  FERRITIN_DEVICE int turn() {
+    F moves{};
+    const float small = 100.f * tolerance * tolerance;
+    FOR_PACKS {
+      F p[P], q[K], to[P], was = moving.pack(k), damp = damping.pack(k), before = last.pack(k);
+      FERRITIN_UNROLL
+      for (int i = 0; i < P; ++i) p[i] = now[i].pack(k);
+      FERRITIN_UNROLL
+      for (int i = 0; i < K; ++i) q[i] = at_now[i].pack(k);
+      if constexpr (!FIRST) {
+        const F cost = at_trial[0].pack(k);
+        const auto better = cost <= q[0] + 1e-6f * absolute(q[0]);
+        const auto take = better & (was > 0.f);
+        FERRITIN_UNROLL
+        for (int i = 0; i < P; ++i) p[i] = pick(take, trial[i].pack(k), p[i]);
+        FERRITIN_UNROLL
+        for (int i = 0; i < K; ++i) at_now[i].put(k, q[i] = pick(take, at_trial[i].pack(k), q[i]));
+        was = pick(iterations.pack(k) < static_cast<float>(max_iterations), was, F{});
+        before = pick(better, decrement.pack(k), before);
+        damp = pick(better, maximum(0.25f * damp, 1e-7f), minimum(4.f * damp, 1e7f));
+        last.put(k, before);
+        damping.put(k, damp);
       }
-  }
-
-  FERRITIN_DEVICE int count_moving() const {
-    int sum = 0;
-    for (int l = 0; l < W; ++l) sum += moving[l];
-    return sum;
+      const F d = model.solve(k, p, q, damp, to), little = small * model.spread(k, q);
+      const auto near = model.rests(p, to, tolerance) | (d <= little) |
+                        ((d * d <= little * before) & (d <= 0.1f * before));
+      const F ends = pick(near & (damp < 1.f), was, F{});
+      FERRITIN_UNROLL
+      for (int i = 0; i < P; ++i) {
+        now[i].put(k, pick(ends > 0.f, to[i], p[i]));
+        trial[i].put(k, to[i]);
+      }
+      decrement.put(k, d);
+      iterations.put(k, iterations.pack(k) + was);
+      converged.put(k, converged.pack(k) + ends);
+      moving.put(k, was - ends);
+      moves += was - ends;
+    }
+    return static_cast<int>(sum(moves));
   }
 };
 

@@ -19,6 +19,7 @@ struct MonoexpArgs {
   const float* echoes;
   const unsigned char* mask;
   const float* time;
+  const float* step;  // spacing before an echo where it is a new one, else 0
   const float* weight;
   const float* moment;
   float* s0;
@@ -53,233 +54,262 @@ struct MonoexpArgs {
 template <int W, int N, int MODEL, bool GRADIENT>
 struct Monoexp {
   static constexpr bool FLOOR = MODEL == MONOEXP_FLOOR;
-  // Amplitude at the first echo, in units of the largest echo; rate per span of the echo times; square of the floor.
+  // Amplitude at the first echo (FLOOR: its square, in which the expected M^2 is linear), in units of the largest echo;
+  // rate per span of the echo times; square of the floor.
   enum Parameter { A, RATE, C };
   enum Sum { COST, G0, G1, H00, H01, H11, G2, H02, H12, H22 };
   static constexpr int P = FLOOR ? 3 : 2, K = FLOOR ? 10 : 6;
 
-  const MonoexpArgs& in;
-  float* const y;  // (n, W): magnitude over peak; then, with GRADIENT, (n, W): dephasing
-  Float<W> peak, lowest, variance, used, out[4];
-  Int<W> usable;
+  using F = Pack<W>;
 
-  FERRITIN_DEVICE Monoexp(const MonoexpArgs& args, float* scratch) : in(args), y(scratch) {}
+  const MonoexpArgs in;  // a copy that no store can change: what is read of it stays in registers
+  float* const y;        // (n, W): magnitude over peak; then, with GRADIENT, (n, W): dephasing
+  Float<W> peak, variance, used, usable, out[4];
+  float weighted = 0.f;  // number of echoes that count
+
+  FERRITIN_DEVICE Monoexp(const MonoexpArgs& args, float* scratch) : in(args), y(scratch) {
+    FERRITIN_UNROLL
+    for (int e = 0; e < n(); ++e) weighted += in.weight[e] > 0.f ? 1.f : 0.f;
+  }
   FERRITIN_DEVICE int n() const { return N ? N : in.n_echo; }
-  FERRITIN_DEVICE float factor(int e, int l) const { return GRADIENT ? y[(n() + e) * W + l] : 1.f; }
-  FERRITIN_DEVICE float kept(float weight, int e, int l) const { return factor(e, l) > 0.f ? weight : 0.f; }
+  FERRITIN_DEVICE F data(int e, int k) const { return get<W>(y + e * W, k); }
+  FERRITIN_DEVICE F kept(int e, int k) const {
+    const F weight = every<F>(in.weight[e]);
+    if constexpr (GRADIENT) return pick(data(n() + e, k) > 0.f, weight, F{});
+    return weight;
+  }
 
   // Read the magnitudes of W voxels and scale them to the largest echo.
   template <class State>
   FERRITIN_DEVICE void load(const State* states) {
-    Float<W> per_peak;
     FERRITIN_UNROLL
     for (int e = 0; e < n(); ++e) read_magnitude<W>(in.echoes, in.complex_echoes, e * in.n_voxel, states, y + e * W);
     if constexpr (GRADIENT) dephasing<W>(in, n(), states, y + n() * W);
-    FOR_LANES {
-      peak[l] = used[l] = 0.f;
-      usable[l] = 1;
-    }
-    FERRITIN_UNROLL
-    for (int e = 0; e < n(); ++e) {
-      const float weight = in.weight[e];
-      FOR_LANES {
-        usable[l] &= is_finite(y[e * W + l] + factor(e, l)) ? 1 : 0;
-        used[l] += kept(weight, e, l) > 0.f ? 1.f : 0.f;
-        peak[l] = maximum(peak[l], y[e * W + l]);
+    FOR_PACKS {
+      F odd{}, top{}, counted = every<F>(weighted);  // odd: 0, NaN where an echo is no number
+      FERRITIN_UNROLL
+      for (int e = 0; e < n(); ++e) {
+        const F m = data(e, k);
+        odd += m - m;
+        top = maximum(top, m);
       }
-    }
-    FOR_LANES {
-      usable[l] &= ((peak[l] > 1e-30f) & (used[l] >= P)) ? 1 : 0;
-      peak[l] = usable[l] ? peak[l] : 1.f;
-      per_peak[l] = 1.f / peak[l];
-      variance[l] = in.noise_sd * in.noise_sd * per_peak[l] * per_peak[l];
-      lowest[l] = 4.f;
-    }
-    FERRITIN_UNROLL
-    for (int e = 0; e < n(); ++e) FOR_LANES {
-        const float scaled = y[e * W + l] * per_peak[l], m = usable[l] ? scaled : 1.f;
-        y[e * W + l] = m;
-        lowest[l] = minimum(lowest[l], m * m);
+      if constexpr (GRADIENT) {
+        counted = F{};
+        FERRITIN_UNROLL
+        for (int e = 0; e < n(); ++e) {
+          odd += data(n() + e, k) - data(n() + e, k);
+          counted += pick(kept(e, k) > 0.f, every<F>(1.f), F{});
+        }
       }
+      const auto fits = (odd == 0.f) & (top > 1e-30f) & (counted >= static_cast<float>(P));
+      const F scale = pick(fits, top, every<F>(1.f)), per_peak = 1.f / scale;
+      usable.put(k, pick(fits, every<F>(1.f), F{}));
+      peak.put(k, scale);
+      used.put(k, counted);
+      variance.put(k, (in.noise_sd * per_peak) * (in.noise_sd * per_peak));
+      FERRITIN_UNROLL
+      for (int e = 0; e < n(); ++e) put<W>(y + e * W, k, data(e, k) * per_peak);
+    }
   }
 
-  // C of z = M^2 = A^2 exp(-2 R t) + C without exponentials: its integral S obeys z = z(0) - 2 R S + 2 R C t, a linear
-  // regression (S by the trapezium rule, weights 1/z as the variance of M^2 wants).
-  FERRITIN_DEVICE void floor_start(Float<W>& floor) const {
-    Float<W> s, last, w0, ws, wt, wss, wst, wtt, wz, wsz, wtz;
-    FOR_LANES {
-      s[l] = w0[l] = ws[l] = wt[l] = wss[l] = wst[l] = wtt[l] = wz[l] = wsz[l] = wtz[l] = 0.f;
-      last[l] = y[l] * y[l];
-    }
+  // C without exponentials: the integral S of z = M^2 = A^2 exp(-2 R t) + C obeys z = A^2 + C - 2 R (S - C t), a linear
+  // regression (weights 1/z as the variance of M^2 wants). S is by Simpson's rule, its midpoints by the geometric mean.
+  FERRITIN_DEVICE F floor_start(int k) const {
+    const F first = data(0, k);
+    F s{}, last = first, lowest = first * first, w0{}, ws{}, wt{}, wss{}, wst{}, wtt{}, wz{}, wsz{}, wtz{};
     FERRITIN_UNROLL
     for (int e = 0; e < n(); ++e) {
-      const float t = in.time[e], weight = in.weight[e], half = 0.5f * (t - in.time[e > 0 ? e - 1 : 0]);
-      FOR_LANES {
-        const float z = y[e * W + l] * y[e * W + l], w = kept(weight, e, l) / (z + 0.02f);
-        const float sum = s[l] + half * (z + last[l]);
-        s[l] = sum;
-        last[l] = z;
-        w0[l] += w;
-        ws[l] += w * sum;
-        wt[l] += w * t;
-        wss[l] += w * sum * sum;
-        wst[l] += w * sum * t;
-        wtt[l] += w * t * t;
-        wz[l] += w * z;
-        wsz[l] += w * sum * z;
-        wtz[l] += w * t * z;
-      }
+      const float t = in.time[e], sixth = (t - in.time[e > 0 ? e - 1 : 0]) * (1.f / 6.f);
+      const F m = data(e, k), z = m * m, w = kept(e, k) / (z + 0.02f);
+      s += sixth * (z + last * (4.f * m + last));
+      last = m;
+      lowest = minimum(lowest, z);
+      const F w_s = w * s, w_t = w * t, w_z = w * z;
+      w0 += w;
+      ws += w_s;
+      wt += w_t;
+      wz += w_z;
+      wss += w_s * s;
+      wst += w_s * t;
+      wtt += w_t * t;
+      wsz += w_s * z;
+      wtz += w_t * z;
     }
-    FOR_LANES {
-      const float per_w = 1.f / w0[l], ms = ws[l] * per_w, mt = wt[l] * per_w;
-      const float ss = (wss[l] - ws[l] * ms) + 1e-6f * wss[l], st = wst[l] - ws[l] * mt;
-      const float tt = (wtt[l] - wt[l] * mt) + 1e-6f * wtt[l], sz = wsz[l] - ms * wz[l], tz = wtz[l] - mt * wz[l];
-      const float per_det = 1.f / maximum(ss * tt - st * st, 1e-6f * ss * tt);
-      const float twice_rate = maximum((st * tz - tt * sz) * per_det, 0.04f);
-      floor[l] = clamp((ss * tz - st * sz) * per_det / twice_rate, 0.f, 0.9f * lowest[l]);
-    }
+    const F per_w = 1.f / w0, ms = ws * per_w, mt = wt * per_w;
+    const F ss = (wss - ws * ms) + 1e-6f * wss, st = wst - ws * mt, sz = wsz - ms * wz;
+    const F tt = (wtt - wt * mt) + 1e-6f * wtt, tz = wtz - mt * wz;
+    const F per_det = 1.f / maximum(ss * tt - st * st, 1e-6f * ss * tt);
+    const F twice_rate = maximum((st * tz - tt * sz) * per_det, 0.04f);
+    return clamp((ss * tz - st * sz) * per_det / twice_rate, 0.f, 0.9f * lowest);
   }
 
   // The weighted log-linear fit of the echoes less the noise floor.
-  FERRITIN_DEVICE void start(Float<W>* p) {
-    Float<W> floor;
-    if constexpr (FLOOR) floor_start(floor);
-    Float<W> w0, wt, wtt, wl, wtl;
-    FOR_LANES {
-      w0[l] = wt[l] = wtt[l] = wl[l] = wtl[l] = 0.f;
-      if constexpr (!FLOOR) floor[l] = 2.f * in.coils * variance[l];
-    }
+  FERRITIN_DEVICE void log_linear(int k, F* p) const {
+    F floor = 2.f * in.coils * variance.pack(k);
+    if constexpr (FLOOR) floor = p[C] = floor_start(k);
+    F w0{}, wt{}, wtt{}, wl{}, wtl{};
     FERRITIN_UNROLL
     for (int e = 0; e < n(); ++e) {
-      const float t = in.time[e], weight = in.weight[e];
-      FOR_LANES {
-        const float f = factor(e, l), per_f2 = GRADIENT ? 1.f / maximum(f * f, 1e-3f) : 1.f;
-        const float square = y[e * W + l] * y[e * W + l];
-        const float signal = maximum(square - floor[l], 0.05f * square) + 1e-12f;
-        const float w = kept(weight, e, l) * signal;
-        const float half_log = 0.5f * logarithm(signal * per_f2);
-        w0[l] += w;
-        wt[l] += w * t;
-        wtt[l] += w * t * t;
-        wl[l] += w * half_log;
-        wtl[l] += w * t * half_log;
-      }
+      const float t = in.time[e];
+      const F m = data(e, k), square = m * m;
+      const F signal = maximum(square - floor, 0.05f * square) + 1e-12f, w = kept(e, k) * signal;
+      F pure = signal;
+      if constexpr (GRADIENT) pure = signal / maximum(data(n() + e, k) * data(n() + e, k), 1e-3f);
+      const F w_log = w * (0.5f * rough_logarithm(pure));
+      w0 += w;
+      wt += w * t;
+      wtt += w * (t * t);
+      wl += w_log;
+      wtl += w_log * t;
     }
-    FOR_LANES {
-      const float slope = (w0[l] * wtl[l] - wt[l] * wl[l]) / maximum(w0[l] * wtt[l] - wt[l] * wt[l], 1e-20f);
-      p[RATE][l] = clamp(-slope, 0.f, in.max_rate * in.span);
-      p[A][l] = exponential(clamp((wl[l] + p[RATE][l] * wt[l]) / maximum(w0[l], 1e-20f), -20.f, 20.f));
-      if constexpr (FLOOR) p[C][l] = floor[l];
-    }
+    const F slope = (w0 * wtl - wt * wl) / maximum(w0 * wtt - wt * wt, 1e-20f);
+    p[RATE] = clamp(-slope, 0.f, in.max_rate * in.span);
+    p[A] = exponential(clamp((wl + p[RATE] * wt) / maximum(w0, 1e-20f), -20.f, 20.f));
+    if constexpr (FLOOR) p[A] *= p[A];
   }
 
-  // Expected magnitude of signal m, its slope in m and (FLOOR) in C.
-  FERRITIN_DEVICE float expected(float m, float c, float s2, float& slope, float& slope_c) const {
-    slope = 1.f;
-    slope_c = 0.f;
-    if constexpr (MODEL == MONOEXP_FIRST) {
-      const float x = m * m / s2, q = 1.f / (x + in.moment_knee), t = x * q;
-      float p = in.moment[MONOEXP_MOMENTS - 1], dp = 0.f;
+  FERRITIN_DEVICE void start(Float<W>* at) const {
+    FOR_PACKS {
+      F p[P];
+      log_linear(k, p);
       FERRITIN_UNROLL
-      for (int k = MONOEXP_MOMENTS - 2; k >= 0; --k) {
-        dp = dp * t + p;
-        p = p * t + in.moment[k];
-      }
-      const float square = m * m + s2 * p, inverse = inverse_root(square), mu = square * inverse;
-      slope = m * inverse * (1.f + dp * in.moment_knee * q * q);
-      return mu;
+      for (int i = 0; i < P; ++i) at[i].put(k, p[i]);
     }
-    if constexpr (FLOOR) {
-      const float square = m * m + c + 1e-14f, inverse = inverse_root(square);
-      slope = m * inverse;
-      slope_c = 0.5f * inverse;
-      return square * inverse;
-    }
-    return m;
   }
 
-  FERRITIN_DEVICE void evaluate(const Float<W>* p, Float<W>* q) const {
+  // Expected magnitude of signal m, and its slope in m.
+  FERRITIN_DEVICE F expected(F m, F s2, F& slope) const {
+    if constexpr (MODEL != MONOEXP_FIRST) {
+      slope = every<F>(1.f);
+      return m;
+    }
+    const F x = m * m / s2, q = 1.f / (x + in.moment_knee), t = x * q;
+    F p = every<F>(in.moment[MONOEXP_MOMENTS - 1]), dp{};
     FERRITIN_UNROLL
-    for (int k = 0; k < K; ++k) FOR_LANES q[k][l] = 0.f;
-    FERRITIN_UNROLL
-    for (int e = 0; e < n(); ++e) {
-      const float t = in.time[e], weight = in.weight[e];
-      FOR_LANES {
-        const float w = kept(weight, e, l), d = exponential(-p[RATE][l] * t) * factor(e, l), m = p[A][l] * d;
+    for (int k = MONOEXP_MOMENTS - 2; k >= 0; --k) {
+      dp = dp * t + p;
+      p = p * t + in.moment[k];
+    }
+    const F square = m * m + s2 * p, inverse = inverse_root(square);
+    slope = m * inverse * (1.f + dp * in.moment_knee * q * q);
+    return square * inverse;
+  }
+
+  FERRITIN_DEVICE void evaluate(const Float<W>* at, Float<W>* sums) const {
+    FOR_PACKS {
+      F p[P], q[K];
+      FERRITIN_UNROLL
+      for (int i = 0; i < P; ++i) p[i] = at[i].pack(k);
+      FERRITIN_UNROLL
+      for (int i = 0; i < K; ++i) q[i] = F{};
+      const F pace = p[RATE] * (FLOOR ? -2.885390082f : -1.442695041f);  // 1 / ln 2
+      F decay = every<F>(1.f), shrink = decay;
+      FERRITIN_UNROLL
+      for (int e = 0; e < n(); ++e) {
+        const float t = in.time[e];
+        if (in.step[e] > 0.f) shrink = power_of_two(maximum(pace * in.step[e], -125.f));
+        decay *= shrink;
+        const F w = kept(e, k);
+        F d = decay;
+        if constexpr (GRADIENT) {
+          const F f = data(n() + e, k);
+          d *= FLOOR ? f * f : f;
+        }
+        const F m = p[A] * d;
         if constexpr (MODEL == MONOEXP_SECOND) {
-          const float floor = in.coils * variance[l], z = y[e * W + l] * y[e * W + l] - floor;
-          const float u = m * m + floor, inverse = 1.f / u;
-          const float j0 = 2.f * m * d, j1 = -2.f * t * m * m;
-          const float score = w * (1.f - z * inverse), hw = w * inverse;
-          q[COST][l] += w * (u - z * logarithm(u));
-          q[G0][l] += score * j0;
-          q[G1][l] += score * j1;
-          q[H00][l] += hw * j0 * j0;
-          q[H01][l] += hw * j0 * j1;
-          q[H11][l] += hw * j1 * j1;
+          const F floor = in.coils * variance.pack(k), z = data(e, k) * data(e, k) - floor;
+          const F u = m * m + floor, inverse = 1.f / u;
+          const F j0 = 2.f * m * d, j1 = -2.f * t * m * m;
+          const F score = w * (1.f - z * inverse), hw = w * inverse;
+          q[COST] += w * (u - z * logarithm(u));
+          q[G0] += score * j0;
+          q[G1] += score * j1;
+          q[H00] += hw * j0 * j0;
+          q[H01] += hw * j0 * j1;
+          q[H11] += hw * j1 * j1;
+        } else if constexpr (FLOOR) {
+          const F square = p[A] * d + (p[C] + 1e-14f), inverse = inverse_root(square);
+          const F r = square * inverse - data(e, k), wr = w * r, score = wr * inverse, hw = w * inverse * inverse;
+          const F score_d = score * d, hw_d = hw * d, hw_dd = hw_d * d, t_hw_dd = t * hw_dd;
+          q[COST] += wr * r;
+          q[G0] += score_d;
+          q[G1] += t * score_d;
+          q[G2] += score;
+          q[H00] += hw_dd;
+          q[H01] += t_hw_dd;
+          q[H11] += t * t_hw_dd;
+          q[H02] += hw_d;
+          q[H12] += t * hw_d;
+          q[H22] += hw;
         } else {
-          float slope, j2;
-          const float r = expected(m, FLOOR ? p[C][l] : 0.f, variance[l], slope, j2) - y[e * W + l];
-          const float j0 = slope * d, j1 = -t * slope * m;
-          const float wr = w * r, w0 = w * j0, w1 = w * j1;
-          q[COST][l] += 0.5f * wr * r;
-          q[G0][l] += wr * j0;
-          q[G1][l] += wr * j1;
-          q[H00][l] += w0 * j0;
-          q[H01][l] += w0 * j1;
-          q[H11][l] += w1 * j1;
-          if constexpr (FLOOR) {
-            q[G2][l] += wr * j2;
-            q[H02][l] += w0 * j2;
-            q[H12][l] += w1 * j2;
-            q[H22][l] += w * j2 * j2;
-          }
+          F slope;
+          const F r = expected(m, variance.pack(k), slope) - data(e, k);
+          const F j0 = slope * d, j1 = -t * slope * m;
+          const F wr = w * r, w0 = w * j0, w1 = w * j1;
+          q[COST] += 0.5f * wr * r;
+          q[G0] += wr * j0;
+          q[G1] += wr * j1;
+          q[H00] += w0 * j0;
+          q[H01] += w0 * j1;
+          q[H11] += w1 * j1;
         }
       }
-    }
-  }
-
-  FERRITIN_DEVICE void solve(const Float<W>* p, const Float<W>* q, const Float<W>& damping, Float<W>* trial,
-                             Float<W>& decrement) const {
-    const float max_rate = in.max_rate * in.span;
-    FOR_LANES {
-      const float up = 1.f + damping[l], g0 = q[G0][l], g1 = q[G1][l], h01 = q[H01][l];
-      const float rate = p[RATE][l];
-      // A rate held at its bound by the gradient leaves the system, so that the others find their own optimum.
-      const bool held = ((rate <= 0.f) & (g1 > 0.f)) | ((rate >= max_rate) & (g1 < 0.f));
-      const float h00 = q[H00][l] * up + 1e-20f, h11 = q[H11][l] * up + 1e-20f;
-      const float per_h00 = 1.f / h00, l10 = (held ? 0.f : h01) * per_h00;
-      const float d1 = maximum(h11 - l10 * l10 * h00, 1e-6f * h11);
-      const float z0 = -g0, z1 = (held ? 0.f : -g1) - l10 * z0;
-      const float per_d1 = 1.f / d1;
-      float step2 = 0.f, l20 = 0.f, l21 = 0.f;
-      decrement[l] = z0 * z0 * per_h00 + z1 * z1 * per_d1;
       if constexpr (FLOOR) {
-        const float g2 = q[G2][l], h02 = q[H02][l], h12 = q[H12][l];
-        const bool held2 = (p[C][l] <= 0.f) & (g2 > 0.f);
-        const float h22 = q[H22][l] * up + 1e-20f;
-        l20 = (held2 ? 0.f : h02) * per_h00;
-        l21 = ((held | held2 ? 0.f : h12) - l20 * l10 * h00) * per_d1;
-        const float d2 = maximum(h22 - l20 * l20 * h00 - l21 * l21 * d1, 1e-6f * h22);
-        const float z2 = (held2 ? 0.f : -g2) - l20 * z0 - l21 * z1;
-        step2 = z2 / d2;
-        decrement[l] += z2 * step2;
+        // The slopes of sqrt(u) are half those of u over sqrt(u); that of u in the rate is -2 t A d.
+        const F a = p[A];
+        q[COST] = 0.5f * q[COST];
+        q[G0] = 0.5f * q[G0];
+        q[G1] = -a * q[G1];
+        q[G2] = 0.5f * q[G2];
+        q[H00] = 0.25f * q[H00];
+        q[H01] = -0.5f * a * q[H01];
+        q[H11] = a * a * q[H11];
+        q[H02] = 0.25f * q[H02];
+        q[H12] = -0.5f * a * q[H12];
+        q[H22] = 0.25f * q[H22];
       }
-      const float step1 = z1 * per_d1 - l21 * step2;
-      const float step0 = z0 * per_h00 - l10 * step1 - l20 * step2;
-      trial[A][l] = maximum(p[A][l] + step0, 0.05f * p[A][l]);
-      trial[RATE][l] = clamp(rate + step1, 0.f, max_rate);
-      if constexpr (FLOOR) trial[C][l] = clamp(p[C][l] + step2, 0.f, 1.f);
+      FERRITIN_UNROLL
+      for (int i = 0; i < K; ++i) sums[i].put(k, q[i]);
     }
   }
 
-  FERRITIN_DEVICE float moved(int l, const Float<W>* p, const Float<W>* trial) const {
-    const float a = absolute(trial[A][l] - p[A][l]) / trial[A][l], rate = absolute(trial[RATE][l] - p[RATE][l]);
-    return maximum(maximum(a, rate), FLOOR ? absolute(trial[P - 1][l] - p[P - 1][l]) : 0.f);
+  FERRITIN_DEVICE F solve(int, const F* p, const F* q, F damping, F* trial) const {
+    const float max_rate = in.max_rate * in.span;
+    const F up = 1.f + damping, g1 = q[G1], rate = p[RATE], none{};
+    // A rate held at its bound by the gradient leaves the system, so that the others find their own optimum.
+    const auto held = ((rate <= 0.f) & (g1 > 0.f)) | ((rate >= max_rate) & (g1 < 0.f));
+    const F h00 = q[H00] * up + 1e-20f, h11 = q[H11] * up + 1e-20f;
+    const F per_h00 = 1.f / h00, l10 = pick(held, none, q[H01]) * per_h00;
+    const F d1 = maximum(h11 - l10 * l10 * h00, 1e-6f * h11), per_d1 = 1.f / d1;
+    const F z0 = -q[G0], z1 = pick(held, none, -g1) - l10 * z0;
+    F step1 = z1 * per_d1, less = z0 * z0 * per_h00 + z1 * step1, step0 = z0 * per_h00;
+    if constexpr (FLOOR) {
+      const F g2 = q[G2], h22 = q[H22] * up + 1e-20f;
+      const auto held2 = (p[C] <= 0.f) & (g2 > 0.f);
+      const F l20 = pick(held2, none, q[H02]) * per_h00;
+      const F l21 = (pick(held | held2, none, q[H12]) - l20 * l10 * h00) * per_d1;
+      const F d2 = maximum(h22 - l20 * l20 * h00 - l21 * l21 * d1, 1e-6f * h22);
+      const F z2 = pick(held2, none, -g2) - l20 * z0 - l21 * z1, step2 = z2 / d2;
+      less += z2 * step2;
+      step1 -= l21 * step2;
+      step0 -= l20 * step2;
+      trial[C] = clamp(p[C] + step2, 0.f, 1.f);
+    }
+    step0 -= l10 * step1;
+    trial[A] = maximum(p[A] + step0, 0.05f * p[A]);
+    trial[RATE] = clamp(rate + step1, 0.f, max_rate);
+    return less;
   }
 
-  FERRITIN_DEVICE float spread(int l, const Float<W>* q) const {
-    return MODEL == MONOEXP_SECOND ? 4.f * variance[l] : maximum(variance[l], q[COST][l]);
+  FERRITIN_DEVICE auto rests(const F* p, const F* trial, float tolerance) const {
+    const F a = (FLOOR ? 0.5f : 1.f) * absolute(trial[A] - p[A]), rate = absolute(trial[RATE] - p[RATE]);
+    const auto rests = (a <= tolerance * trial[A]) & (rate <= tolerance);
+    if constexpr (FLOOR) return rests & (absolute(trial[C] - p[C]) <= tolerance);
+    else return rests;
+  }
+
+  FERRITIN_DEVICE F spread(int k, const F* q) const {
+    return MODEL == MONOEXP_SECOND ? 4.f * variance.pack(k) : maximum(variance.pack(k), q[COST]);
   }
 
   // Back to the units of the data; the standard error of the rate from the inverse of the Gauss-Newton matrix.
@@ -298,8 +328,9 @@ struct Monoexp {
       const float spread = in.noise_sd > 0.f ? known : residual;
       const float information = maximum(h11 - h01 * h01 / maximum(h00, 1e-20f), 1e-6f * h11);
       const float error = square_root(spread / information) / in.span, rate = p[RATE][l] / in.span;
-      const float s0 = p[A][l] * peak[l] * exponential(clamp(rate * in.te1, 0.f, 80.f));
-      const bool fitted = usable[l] != 0;
+      const float amplitude = FLOOR ? square_root(p[A][l]) : p[A][l];
+      const float s0 = amplitude * peak[l] * exponential(clamp(rate * in.te1, 0.f, 80.f));
+      const bool fitted = usable[l] > 0.f;
       out[0][l] = fitted ? s0 : 0.f;
       out[1][l] = fitted ? rate : 0.f;
       out[2][l] = fitted ? error : 0.f;
@@ -310,6 +341,13 @@ struct Monoexp {
     }
   }
 
+  FERRITIN_DEVICE void store(long long first, const Int<W>& status) const {
+    FOR_LANES in.s0[first + l] = out[0][l];
+    FOR_LANES in.rate[first + l] = out[1][l];
+    FOR_LANES in.error[first + l] = out[2][l];
+    if (FLOOR && in.floor) FOR_LANES in.floor[first + l] = out[3][l];
+    FOR_LANES in.status[first + l] = static_cast<unsigned char>(status[l]);
+  }
   FERRITIN_DEVICE void store(long long i, int l, int status) const {
     in.s0[i] = out[0][l];
     in.rate[i] = out[1][l];

@@ -86,7 +86,8 @@ def monoexp(
     out["status"] = xp.zeros(shape, np.uint8)
     arrays, numbers = arguments(gradient, shape)
     knee, moment = moment_polynomial(coils)
-    table = xp.asarray(np.concatenate([(te - te[0]) / (te[-1] - te[0]), weight, moment]).astype(np.float32))
+    time = (te - te[0]) / (te[-1] - te[0])
+    table = xp.asarray(np.concatenate([time, _new_steps(time), weight, moment]).astype(np.float32))
     api.launch(
         "monoexp",
         out["s0"].size,
@@ -94,8 +95,9 @@ def monoexp(
             "echoes": api.contiguous("echoes", echoes),
             "mask": api.check_mask(mask, shape),
             "time": table,
-            "weight": table[te.size :],
-            "moment": table[2 * te.size :],
+            "step": table[te.size :],
+            "weight": table[2 * te.size :],
+            "moment": table[3 * te.size :],
             **out,
             **arrays,
         },
@@ -119,6 +121,15 @@ def monoexp(
     )
     status = out.pop("status")
     return Decay(**out, iterations=status & 127, converged=status > 127)
+
+
+def _new_steps(time: np.ndarray) -> np.ndarray:
+    """Spacing before each echo where it is a new one, else 0: equal spacings share an exponential."""
+    steps, last = np.diff(time, prepend=time[0]), 0.0
+    for e, step in enumerate(steps):
+        steps[e] = 0.0 if abs(step - last) < 1e-6 else step
+        last = steps[e] or last
+    return steps
 
 
 def mean_magnitude(signal: Any, coils: int = 1) -> Any:

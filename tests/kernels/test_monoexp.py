@@ -30,6 +30,18 @@ def test_kernel_means_the_float64_fit(level, model):
     assert np.percentile(abs(fit.s0 / truth.s0 - 1), 99) < 2e-3
 
 
+@pytest.mark.parametrize("model", ["second", "floor"])
+def test_equal_spacings_share_an_exponential(level, model):
+    """Twelve equal spacings, some of them, or none: the float64 fit and the same standard errors."""
+    for te in (np.linspace(0.003, 0.036, 12), np.array((3, 5, 7, 12, 17, 19, 21.5)) / 1e3, 0.003 * 1.4 ** np.arange(7)):
+        echoes = noisy(2000, 1.0, rate=(20, 100), te=te)
+        fit = ferritin_kernels.monoexp(echoes, te, model=model, noise_sd=1.0, tolerance=1e-5)
+        truth = meaning.fit(abs(echoes.astype(complex)), te, model=model, noise_sd=1.0)
+        error = abs(fit.rate - truth.rate) / (0.005 * truth.rate + 0.05)
+        assert np.percentile(error, 99) < (1 if model == "floor" else 0.2)
+        np.testing.assert_allclose(np.percentile(fit.error / truth.error, (2, 98)), 1, atol=0.01)
+
+
 def test_residual_tells_the_noise_when_nobody_else_does(level):
     echoes = noisy(2000, 1.0, rate=(5, 100))
     fit = ferritin_kernels.monoexp(echoes, TE)
@@ -55,17 +67,18 @@ def test_published_first_moment():
     assert mean_magnitude(1.5) == pytest.approx(1.8749, abs=1e-4)
 
 
-def test_a_voxel_does_not_depend_on_its_neighbours(level):
+@pytest.mark.parametrize("model", ["second", "floor"])
+def test_a_voxel_does_not_depend_on_its_neighbours(level, model):
     """Alone, among others, in another place of the vector, beside NaN: the same bits."""
     echoes = noisy(50, 3.0)
-    alone = [ferritin_kernels.monoexp(echoes[:, [i]].copy(), TE, model="second", noise_sd=3.0) for i in range(50)]
+    alone = [ferritin_kernels.monoexp(echoes[:, [i]].copy(), TE, model=model, noise_sd=3.0) for i in range(50)]
     for order in (np.arange(50), np.arange(50)[::-1], np.roll(np.arange(50), 7)):
-        together = ferritin_kernels.monoexp(echoes[:, order].copy(), TE, model="second", noise_sd=3.0)
+        together = ferritin_kernels.monoexp(echoes[:, order].copy(), TE, model=model, noise_sd=3.0)
         for k, i in enumerate(order):
             assert [m[k] for m in together if m is not None] == [m[0] for m in alone[i] if m is not None]
     beside = echoes.copy()
     beside[:, 1::2] = np.nan
-    some = ferritin_kernels.monoexp(beside, TE, model="second", noise_sd=3.0)
+    some = ferritin_kernels.monoexp(beside, TE, model=model, noise_sd=3.0)
     assert np.array_equal(some.rate[::2], [a.rate[0] for a in alone[::2]])
 
 
