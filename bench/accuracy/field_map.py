@@ -1,12 +1,12 @@
 """Every way to a field map on every protocol, from simulated raw scans: bench/results/field_map.json and a picture.
 
-    python bench/accuracy/field_map.py --make-scan MAKE_SCAN.PY [--work FOLDER] [--cases NAME ...] [--again] [--so-far --keep]
+    python bench/accuracy/field_map.py --make-scan MAKE_SCAN.PY [--work FOLDER] [--cases NAME ...] [--again]
 
 The yardstick on each scan is the true-wrap fit: the weighted linear fit with an offset of the coil-free images, with
 the wraps taken from the truth. Errors are scored inside the truth's mask, and inside it eroded by 3 mm, after one
 constant has been taken off; a voxel is on a wrong wrap when it is off by more than 1 / (4 ΔTE). Scans, combined echoes
-and scores stay in the work folder, so that a run that was stopped goes on where it was; --again scores anew. --keep leaves in the result file the rows that
-were not scored in this work folder, and names them in `kept`.
+and scores stay in the work folder, so that a run that was stopped goes on where it was; --again scores anew. --so-far
+--keep writes what is scored, leaves the other rows of the result file as they are, and names these in `kept`.
 """
 
 from __future__ import annotations

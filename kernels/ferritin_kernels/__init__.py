@@ -8,8 +8,8 @@ from ferritin_kernels.epg import WHOLE_SLICE, SpinEchoes, epg
 from ferritin_kernels.monoexp import Decay, monoexp
 from ferritin_kernels.romeo import phase, romeo_grow, romeo_quality, romeo_weights
 from ferritin_kernels.stencil import ball_mean, box_mean, divergence, gradient, laplacian
-from ferritin_kernels.unwrap import Unwrapped, romeo
 from ferritin_kernels.variation import variation
+from ferritin_kernels.unwrap import Unwrapped, romeo
 
 __all__ = [
     "WHOLE_SLICE",
