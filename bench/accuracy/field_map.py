@@ -5,7 +5,8 @@
 The yardstick on each scan is the true-wrap fit: the weighted linear fit with an offset of the coil-free images, with
 the wraps taken from the truth. Errors are scored inside the truth's mask, and inside it eroded by 3 mm, after one
 constant has been taken off; a voxel is on a wrong wrap when it is off by more than 1 / (4 ΔTE). Scans, combined echoes
-and scores stay in the work folder, so that a run that was stopped goes on where it was; --again scores anew.
+and scores stay in the work folder, so that a run that was stopped goes on where it was; --again scores anew. --so-far
+--keep writes what is scored, leaves the other rows of the result file as they are, and names these in `kept`.
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", help="those whose name holds one of these words; writes no result file")
     parser.add_argument("--methods", nargs="+", help="those whose name holds one of these words; writes no result file")
     parser.add_argument("--so-far", action="store_true", help="score nothing; write the result of the scored cases")
+    parser.add_argument("--keep", action="store_true", help="keep the result file's rows that are not scored here")
     parser.add_argument("--again", action="store_true", help="score again what has been scored")
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "results" / "field_map.json")
     a = parser.parse_args()
@@ -94,12 +96,23 @@ def main() -> None:
     results = {name: score_case(name, a) for name in chosen}
     if (a.cases or a.methods) and not a.so_far:
         return
+    scored, kept = results, []
+    if a.keep:
+        results, kept = merged(json.loads(a.out.read_text())["cases"], scored)
     summary = {"machine": describe(), "default": default_way(), "cost": cost(a.work / folder_of(chosen[0]))}
+    summary |= {"kept": kept}
     summary |= {"not_run": [name for name in CASES if name not in results]}
     summary |= {"failures": failures(results), "cases": results}
     a.out.write_text(json.dumps(summary, indent=1) + "\n")
-    picture(a.work, {name: folder_of(name) for name in results}, a.out.with_suffix(".png"))
+    if not a.keep:
+        picture(a.work, {name: folder_of(name) for name in results}, a.out.with_suffix(".png"))
     print("\n".join(summary["failures"]) or "every limit is met by the default")
+
+
+def merged(before: dict, scored: dict) -> tuple[dict, list[str]]:
+    """Rows of a result file with those scored anew in their place; and the cases whose default was not scored anew."""
+    cases = {c: before.get(c, {}) | scored.get(c, {}) for c in CASES if c in before or c in scored}
+    return cases, [c for c in cases if default_way() not in scored.get(c, {})]
 
 
 def folder_of(case: str) -> str:

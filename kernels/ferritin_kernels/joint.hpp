@@ -91,6 +91,7 @@ struct JointSettleArgs {
   int n_echo;
   float lapse;
   float noise_sd;
+  float hz_per_ppm;
 };
 
 }  // namespace ferritin

@@ -163,18 +163,25 @@ def joint_linear(
 
 
 def joint_settle(
-    samples: Samples, field: np.ndarray, region: np.ndarray, lapse_s: float, *, threads: int | None = None
+    samples: Samples,
+    field: np.ndarray,
+    region: np.ndarray,
+    lapse_s: float,
+    hz_per_ppm: float,
+    *,
+    threads: int | None = None,
 ) -> Settled:
     """The field from phases whose offset has been taken off, from a start that may hold wrong turns.
 
     lapse_s: 1/lapse [Hz] is by how much the start may be mistaken, besides 1/TE1.
+    hz_per_ppm: of B0; scales what the structure inside a voxel adds to the variance.
     """
     field, variance, wrong, counts = field.copy(), np.empty_like(field), np.empty_like(field), np.zeros(2, np.int32)
     api.launch(
         "joint",
         field.size,
         samples.arrays() | {"region": region, "field": field, "variance": variance, "wrong": wrong, "counts": counts},
-        samples.numbers() | {"lapse": lapse_s},
+        samples.numbers() | {"lapse": lapse_s, "hz_per_ppm": hz_per_ppm},
         entry="joint_settle",
         struct="JointSettleArgs",
         threads=threads,

@@ -36,9 +36,7 @@ class Settle {
   static constexpr float BEND = 0.5f;        // of the slope: how far a prediction may miss
   static constexpr float MARGIN = 5;         // log-likelihood that makes one voxel certain
   static constexpr float SMOOTH = 20;        // weight of the squared step, in periods, between neighbours
-  static constexpr float PLACE = 0.06f;      // voxel: sd of where in the voxel its signal comes from
 
-  static float square(float x) { return x * x; }
   // Hz by which a field can be mistaken when its offset is known.
   float period() const { return 1 / in_.te[0]; }
 
@@ -299,14 +297,27 @@ class Settle {
     return 1 / (1 + std::exp(std::min(least, 80.f)));
   }
 
+  // sd [Hz] of what lies between a voxel's own field and that of its signal, where most of the voxel is empty: the field
+  // jumps at the surface of tissue.
+  float jump(int v) const {
+    constexpr float EMPTY = 1.5f;  // [ppm]
+    float most = 0;
+    for (int way = 0; way < 6; ++way)
+      if (const int w = samples_.next(v, way); w >= 0) most = std::max(most, in_.power[static_cast<long long>(w) * in_.n_echo]);
+    const float share = std::sqrt(in_.power[static_cast<long long>(v) * in_.n_echo] / (most + 1e-30f));
+    return EMPTY * in_.hz_per_ppm * std::max(0.f, 1 - 2 * share);
+  }
+
   // The last fit; a voxel that was solved from its neighbours is held there as firmly as they could tell.
   void finish(int v, float wrong) const {
     float weight[MAX_ECHOES], information;
     samples_.precision(v, slope_[v], weight);
     const float prior = known_[v] == SURE ? 0.f : 1 / square(PREDICTION * period() + BEND * slope_[v]);
     const float field = least_squares(samples_, samples_.phases(v), weight, in_.field[v], &information);
-    in_.field[v] += (field - in_.field[v]) * information / (information + prior + 1e-30f);
-    in_.variance[v] = 1 / (information + prior + 1e-30f) + square(PLACE * slope_[v]) + wrong * square(period());
+    const float both = information + prior + 1e-30f, share = information / both;
+    in_.field[v] += (field - in_.field[v]) * share;
+    in_.variance[v] = square(share) * samples_.field_variance(v, slope_[v], weight, in_.hz_per_ppm) + prior / square(both) +
+                      wrong * square(period()) + (known_[v] == SURE ? 0.f : square(jump(v)));
   }
 
   const JointSettleArgs& in_;

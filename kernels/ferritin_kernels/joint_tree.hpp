@@ -191,8 +191,10 @@ class Linear {
   void offset(long long v, int g, float field, const float* weight, float spread, float trust) const {
     const float* phase = samples_.phases(static_cast<int>(v));
     float re = 0, im = 0, w = 0, wt = 0;
+    int n = 0;
     for (int e = 0; e < in_.n_echo; ++e) {
       if (in_.group[e] != g) continue;
+      ++n;
       const float angle = phase[e] - TURN * in_.te[e] * field;
       re += weight[e] * std::cos(angle);
       im += weight[e] * std::sin(angle);
@@ -203,7 +205,10 @@ class Linear {
     out[0] = out[1] = 0;
     const float length = std::hypot(re, im), mean_t = w > 0 ? wt / w : 0.f;
     if (length <= 0 || spread <= 0) return;
-    const float scale = trust / (length * (1 / w + mean_t * mean_t / spread + LEAST_VARIANCE));
+    // Half of chi-square is Σ w (1 - cos residual) = w - length. More of it than noise leaves tells of a slope that was
+    // taken for gentle because the field is still wrong.
+    const float excess = std::max(1.f, 2 * (w - length) / std::max(n - 2, 1));
+    const float scale = trust / (length * (excess * excess * (1 / w + mean_t * mean_t / spread) + LEAST_VARIANCE));
     out[0] = re * scale;
     out[1] = im * scale;
   }

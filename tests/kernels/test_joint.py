@@ -134,10 +134,24 @@ def test_settling_mends_a_set_of_voxels_on_a_wrong_turn():
     start = field.astype(np.float32).ravel()
     wrong = ((x > 15) & (y > 8)).ravel()
     start[wrong] += 250
-    settled = joint.joint_settle(samples, start, np.ones(start.size, np.int32), 0.008)
+    settled = joint.joint_settle(samples, start, np.ones(start.size, np.int32), 0.008, 298.0)
     assert np.abs(settled.field - field.ravel()).max() < 60
     assert np.median(np.abs(settled.field - field.ravel())) < 1
     assert settled.n_doubtful > 0
+
+
+def test_a_slope_that_was_missed_makes_an_offset_count_less():
+    """Three echoes on one line through the offset, and three whose line leaves half a radian."""
+    shape = (6, 5, 4)
+    mask = np.ones(shape, bool)
+    echoes = echoes_of(np.zeros(shape), snr=1e4)
+    bent = echoes.copy()
+    bent[1] *= np.exp(0.5j)
+    length = []
+    for e in (echoes, bent):
+        samples = joint.joint_samples(joint.joint_graph(mask), e.astype(np.complex64), TE, 1.0)
+        length.append(np.abs(joint.joint_linear(samples, np.zeros(mask.sum(), np.float32))).mean())
+    assert length[1] < 0.05 * length[0]
 
 
 def test_minimum_cut_is_scipys(program):

@@ -16,6 +16,7 @@ from ferritin_kernels import joint as kernels
 _TWO_PI = 2 * math.pi
 _OPEN = 0.7  # coherence of neighbouring offsets below which they are not smooth
 _DOUBTFUL = 0.05  # chance of a wrong turn from which a voxel is reported
+_F0_HZ = 128e6  # when nobody knows; it only scales the error that structure inside a voxel makes
 _POLARITY_WIDTH = 3  # the polarity phase is smoothed so much more widely than the offset
 
 
@@ -61,8 +62,8 @@ def joint(
     Returns
     -------
     TotalField
-        total_field [Hz], 0 outside the mask. field_noise [Hz]: standard deviation from noise, from the signal's
-        unknown place in the voxel (0.06 voxel times the gradient), and from the chance that a turn is wrong.
+        total_field [Hz], 0 outside the mask. field_noise [Hz]: standard deviation from noise, from structure inside the
+        voxel, from the field's jump at the surface of tissue, and from the chance that a turn is wrong.
         field_reliability: 1 less that chance, 0 outside the mask. phase_offset [rad]: what was held at TE = 0.
 
     Raises
@@ -84,7 +85,7 @@ def joint(
     notes += _remove_polarity(samples, scan, field, lapse, smooth)
     offset, n_open = _offset(kernels.joint_linear(samples, field)[:, 0], smooth)
     samples.phase[...] -= offset[:, None]
-    settled = kernels.joint_settle(samples, field, region, lapse)
+    settled = kernels.joint_settle(samples, field, region, lapse, 1e-6 * (scan.f0_hz or _F0_HZ))
     if n_open:
         notes.append(
             f"the phase offset is not smooth in {n_open / len(field):.2%} of the mask; the combination may be poor"
@@ -152,18 +153,20 @@ class _Smoother:
         self._volume = np.zeros(self._inside.shape, np.complex64)
         self._voxel_mm, self._sigma_mm = voxel_mm, sigma_mm
 
-    def __call__(self, phasor: np.ndarray, width: float = 1.0) -> tuple[np.ndarray, ...]:
+    def __call__(self, phasor: np.ndarray, width: float = 1.0, times: int = 2) -> tuple[np.ndarray, ...]:
         """Phase (n,) of the average, its coherence (1 where all phasors around agree), and their average length.
 
-        Averaged twice, the second time what the first has left over: at the mask's rim the average of the one side
-        that there is would miss the slope.
+        Averaged several times, each time what is left over: at the mask's rim the average of the one side that there is
+        would miss the slope.
         """
         gaussian = CoarseGaussian(np, self._inside.shape, self._voxel_mm, width * self._sigma_mm)
-        phase = np.angle(self._average(gaussian, phasor))
-        rest = phasor * np.exp(-1j * phase)
-        average = self._average(gaussian, rest)
+        phase, rest = np.zeros(phasor.shape, np.float32), phasor
+        for _ in range(times):
+            average = self._average(gaussian, rest)
+            phase += np.angle(average)
+            rest = phasor * np.exp(-1j * phase)
         trust = np.maximum(self._average(gaussian, np.abs(phasor)).real, np.float32(1e-30))
-        return phase + np.angle(average), np.abs(average) / trust, trust
+        return phase, np.abs(average) / trust, trust
 
     def _average(self, gaussian: CoarseGaussian, values: np.ndarray) -> np.ndarray:
         self._volume[self._inside] = values
@@ -187,7 +190,7 @@ def _remove_polarity(samples: Any, scan: Any, field: np.ndarray, lapse: float, s
         return [_remove_linear_part(samples, scan, field, lapse)]
     phasors = kernels.joint_linear(samples, field, second.astype(np.int32), dephased_s=2 * lapse)
     length = np.maximum(np.abs(phasors[:, 0]), np.float32(1e-30))
-    phase, *_ = smooth(phasors[:, 1] * phasors[:, 0].conj() / length, _POLARITY_WIDTH)
+    phase, *_ = smooth(phasors[:, 1] * phasors[:, 0].conj() / length, _POLARITY_WIDTH, times=3)
     # A field that is off by 1/lapse makes a constant polarity phase: take the turn that leaves it nearest to zero.
     mean = float(np.angle(np.exp(1j * phase).mean()))
     per_turn = _TWO_PI * float(samples.te_s[second][0] - samples.te_s[~second][0]) / lapse

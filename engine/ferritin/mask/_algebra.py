@@ -35,6 +35,9 @@ def expression(stage: str, text: str) -> Method:
     `a & b`, `a | b`, `a - b` (a without b), `~a`; `erode(a, 2 mm)`, `dilate`, `open` and `close` with a ball's radius,
     `fill(a)` and `largest(a)`. A method's parameters are set as `mask.bet.fraction`. Every method runs once.
 
+    The masks of a two-pass inversion (Stewart et al., MRM 2022;87:1289) are `quality & bet` for the reliable voxels,
+    holes kept, and `fill(quality & bet)` for the second pass; one reconstruction takes one of them.
+
     Raises
     ------
     ParameterError

@@ -11,9 +11,20 @@ A, B, C = (4.0, 12.0, 20.0, 28.0), (4.0, 8.0, 12.0, 16.0), (3.0, 6.0, 9.0, 12.0,
 
 
 def bubble(
-    te_ms=A, snr=50.0, chi_ppm=3.0, polarity=(), shape=(44, 40, 36), seed=0, extra_offset=0.0, polarity_slope=1.5
+    te_ms=A,
+    snr=50.0,
+    chi_ppm=3.0,
+    polarity=(),
+    shape=(44, 40, 36),
+    seed=0,
+    extra_offset=0.0,
+    polarity_slope=1.5,
+    structure_ppm=0.0,
 ):
-    """Echoes, scan, mask and true field [Hz] of a ball with an air bubble in it, 2 mm voxels, 7 T, noise sd 1."""
+    """Echoes, scan, mask and true field [Hz] of a ball with an air bubble in it, 2 mm voxels, 7 T, noise sd 1.
+
+    structure_ppm: how far the field that the signal of a voxel sees is from the true one at its centre.
+    """
     rng = np.random.default_rng(seed)
     x, y, z = np.meshgrid(*((np.arange(n) - n / 2 + 0.5) * 2.0 for n in shape), indexing="ij")
     r2, radius = x**2 + y**2 + z**2, 9.0
@@ -21,7 +32,13 @@ def bubble(
     dipole = (3 * z**2 / np.maximum(r2, 1) - 1) * (radius**2 / np.maximum(r2, 1)) ** 1.5
     field = 298.0 * chi_ppm / 3 * dipole + 0.8 * x - 0.01 * y * z
     te = np.asarray(te_ms)[:, None, None, None] * 1e-3
-    phase = 0.5 - x**2 / 3000 + y / 60 + extra_offset + 2 * np.pi * field * te
+    phase = (
+        0.5
+        - x**2 / 3000
+        + y / 60
+        + extra_offset
+        + 2 * np.pi * (field + 298.0 * structure_ppm * rng.normal(size=shape)) * te
+    )
     signal = snr * np.exp(-30 * te + 1j * phase)
     for slope in np.gradient(field):
         signal = signal * np.sinc(slope * te)
@@ -81,12 +98,12 @@ def test_two_echoes_of_opposite_polarity_keep_all_but_the_linear_part():
 
 @pytest.mark.parametrize("snr", [20.0, 60.0])
 def test_noise_is_calibrated_where_the_field_is_smooth(snr):
-    echoes, scan, mask, field = bubble(snr=snr, chi_ppm=1.0, seed=2)
+    echoes, scan, mask, field = bubble(snr=snr, chi_ppm=1.0, seed=2, structure_ppm=1.3e-3)  # as in simulated heads
     result = joint(echoes, mask, scan, 1.0)
     smooth = mask & (np.sqrt(sum(g**2 for g in np.gradient(field))) < 3)
     error = (result.total_field - field)[smooth]
     within = np.mean(np.abs(error - np.median(error)) < result.field_noise[smooth])
-    assert 0.62 < within < 0.92  # the noise allows for partial volume, of which this object has none
+    assert 0.62 < within < 0.92  # the noise also allows for the ringing of tissue edges, of which this object has none
 
 
 def test_noise_level_is_found_when_it_is_not_known():
