@@ -17,10 +17,10 @@ ARCHITECTURES = (75, 80, 90, 120)
 # for those of STACK, whose states are too many for registers.
 BUDGET = {
     ("monoexp", "monoexp", (("FERRITIN_ECHOES", 6), ("FERRITIN_GRADIENT", 0), ("FERRITIN_MODEL", 0))): 64,
-    ("monoexp", "monoexp", (("FERRITIN_ECHOES", 6), ("FERRITIN_GRADIENT", 0), ("FERRITIN_MODEL", 1))): 64,
+    ("monoexp", "monoexp", (("FERRITIN_ECHOES", 6), ("FERRITIN_GRADIENT", 0), ("FERRITIN_MODEL", 1))): 72,
     ("monoexp", "monoexp", (("FERRITIN_ECHOES", 6), ("FERRITIN_GRADIENT", 0), ("FERRITIN_MODEL", 2))): 64,
     ("monoexp", "monoexp", (("FERRITIN_ECHOES", 6), ("FERRITIN_GRADIENT", 0), ("FERRITIN_MODEL", 3))): 72,
-    ("monoexp", "monoexp", (("FERRITIN_ECHOES", 16), ("FERRITIN_GRADIENT", 0), ("FERRITIN_MODEL", 1))): 96,
+    ("monoexp", "monoexp", (("FERRITIN_ECHOES", 16), ("FERRITIN_GRADIENT", 0), ("FERRITIN_MODEL", 1))): 104,
     ("complexfit", "complexfit", (("FERRITIN_BIPOLAR", 0), ("FERRITIN_ECHOES", 6), ("FERRITIN_GRADIENT", 0))): 72,
     ("complexfit", "complexfit", (("FERRITIN_BIPOLAR", 1), ("FERRITIN_ECHOES", 6), ("FERRITIN_GRADIENT", 0))): 96,
     ("monoexp", "monoexp", (("FERRITIN_ECHOES", 6), ("FERRITIN_GRADIENT", 1), ("FERRITIN_MODEL", 1))): 96,
@@ -32,7 +32,7 @@ BUDGET = {
     ("epg", "epg", (("FERRITIN_ECHOES", 10), ("FERRITIN_MODEL", 1), ("FERRITIN_PARTS", 0), ("FERRITIN_SKIP", 0))): 128,
     ("epg", "epg", (("FERRITIN_ECHOES", 16), ("FERRITIN_MODEL", 0), ("FERRITIN_PARTS", 0), ("FERRITIN_SKIP", 1))): 168,
     ("epg", "epg", (("FERRITIN_ECHOES", 10), ("FERRITIN_MODEL", 0), ("FERRITIN_PARTS", 1), ("FERRITIN_SKIP", 0))): 168,
-    ("epg", "epg", (("FERRITIN_ECHOES", 32), ("FERRITIN_MODEL", 0), ("FERRITIN_PARTS", 0), ("FERRITIN_SKIP", 0))): 80,
+    ("epg", "epg", (("FERRITIN_ECHOES", 32), ("FERRITIN_MODEL", 0), ("FERRITIN_PARTS", 0), ("FERRITIN_SKIP", 0))): 96,
     ("romeo", "romeo_weights", (("FERRITIN_MAGNITUDE", 2),)): 48,
     ("phase", "phase", ()): 24,
     ("stencil", "stencil", (("FERRITIN_STENCIL", 0),)): 40,

@@ -27,7 +27,7 @@ def tv(
     outside: Annotated[float | Literal["auto"], "1"] = "auto",
     edges: Annotated[float | None, "median gradients"] = 2.5,
     reject: Annotated[float | None, "standard deviations"] = 3.0,
-    iterations: int = 60,
+    iterations: int = 100,
     tolerance: Annotated[float, "relative change of chi"] = 5e-3,
     reference: Annotated[str, "mean|none"] = "mean",
     progress: Any = None,
@@ -46,7 +46,7 @@ def tv(
         as the most probable map under a prior of fixed width; it grows in proportion to the field's scale.
     outside : λ outside the mask relative to inside. What is left of the background field is explained by sources
         there, the cheaper the smaller this is; 1 treats both alike. "auto" is 0.003 when sources more than 8 mm away
-        take a share of the field that tells of background; else they cost 1e-5 ppm, or λ if that is less.
+        take a share of the field that tells of background, else 1.
     edges : gradients beyond this multiple of the median count as edges; None ignores them.
     reject : misfits beyond this multiple of their robust standard deviation lose weight; None keeps all.
 

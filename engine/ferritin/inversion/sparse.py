@@ -32,14 +32,13 @@ LEAST_SPREAD = 1e-3
 """Misfits are not rejected for being large beside a spread below this [ppm]: that is the model's error on the grid."""
 FREE = 0.003
 """λ outside the mask relative to inside where some of the background is left in the field."""
-OUTSIDE = 1e-5
-"""λ [ppm] outside is no larger than this where none is: the field of a rim that is noisy or was trimmed remains."""
 NEAR_MM = 8.0
 """Sources closer to the mask may stand for those inside it, or for the noise of the rim; the field of farther ones is
 smooth, and they tell of background."""
-LEFT = 0.11
+LEFT = 0.13
 """Share of the field that far sources may take, while they are cheap, before it is called background. True local
-fields, noisy or not, and those of total field inversion give 0.04 to 0.09; V-SHARP leaves 0.13 or more, LBV 0.25."""
+fields give 0.05, with much noise 0.12, and those of total field inversion 0.05; PDF leaves 0.14 to 0.16, V-SHARP 0.16
+to 0.18, LBV 0.27."""
 
 
 def sparse_sources(
@@ -67,11 +66,10 @@ def sparse_sources(
     auto = outside == "auto"
     if not lambda_ > 0 or not (auto or 0 < outside <= 1):
         raise ParameterError(f"lambda = {lambda_}, outside = {outside}; expected lambda > 0 and outside in (0, 1]")
-    share = min(1.0, max(FREE, OUTSIDE / lambda_)) if auto else outside
-    prior = xp.where(problem.inside, np.float32(lambda_), np.float32(lambda_ * share))
-    far = depth_mm(~problem.inside, scan.voxel_mm, walls=False) > NEAR_MM if auto else None
+    prior = xp.where(problem.inside, np.float32(lambda_), np.float32(lambda_ if auto else lambda_ * outside))
     if auto:
-        prior *= xp.where(far, np.float32(FREE / share), np.float32(1))
+        far = depth_mm(~problem.inside, scan.voxel_mm, walls=False) > NEAR_MM
+        prior *= xp.where(far, np.float32(FREE), np.float32(1))
     if edges is not None:
         if s0 is None or r2star is None:
             notes.append("no edges from the magnitude: s0 and r2star were not given")
@@ -81,19 +79,16 @@ def sparse_sources(
             del magnitude
 
     def revise(chi: Any) -> None:
-        """Free all outer sources, or none, by what the far ones have found."""
+        """The price of outer sources, by what the far ones have found while they were free."""
         left = _share(problem, chi * far)
         free = left > LEFT
-        if free:
-            prior[...] *= xp.where(problem.inside | far, np.float32(1), np.float32(FREE / share))
-        else:
-            prior[...] *= xp.where(far, np.float32(share / FREE), np.float32(1))
+        prior[...] = xp.where(problem.inside, prior, np.float32(lambda_ * FREE if free else lambda_))
         notes.append(
             f"far sources make {100 * left:.0f} % of the field: "
             + ("background is left, and outer sources are free" if free else "no background is left")
         )
 
-    data_penalty, prior_penalty = PENALTIES_OUTER if share < 0.05 else PENALTIES
+    data_penalty, prior_penalty = PENALTIES_OUTER if not auto and outside < 0.1 else PENALTIES
     solver = TotalVariation(
         problem.dipole.kernel,
         problem.field,

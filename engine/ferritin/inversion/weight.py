@@ -30,9 +30,12 @@ HELD_OUT = 0.05
 """Share of the voxels that cross-validation predicts from the others."""
 WAYS = tuple(2.0**k for k in range(-6, 4))
 """Weights that are tried, relative to the automatic one."""
+WITHOUT_MAP = 0.6
+"""Total variation's weight without a noise map: what the cone holds is then the error of the worse part of the field, or
+of the model, and not that of every voxel."""
 
 AUTO: dict[str, Callable[[Case], float]] = {
-    "tv": lambda c: PER_NOISE_VARIANCE * c.noise**2,
+    "tv": lambda c: (1 if c.mapped else WITHOUT_MAP) * PER_NOISE_VARIANCE * c.noise**2,
     "fansi_tv": lambda c: 88 * c.noise**2,
     "fansi_tgv": lambda c: 88 * c.noise**2,
     "wh_qsm": lambda c: 88 * c.noise**2,
@@ -73,6 +76,7 @@ class Case:
         self.mask = given["mask"] if "mask" in given else given["field_mask"]
         self.scan = given["scan"]
         self.problem = Problem(self.field, self.mask, self.scan)
+        self.mapped = given.get("field_noise") is not None
         self.weight, _ = self.problem.weights(given.get("field_noise"))
         self.noise = noise_level(self.problem, self.weight)
         self.why = f"noise {1e3 * self.noise:.3g} ppb by the field's spectrum in the magic cone"
