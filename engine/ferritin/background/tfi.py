@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
+from ferritin.backend import namespace
 from ferritin.inversion.laplacian import without_harmonic
 from ferritin.inversion.problem import Problem
 from ferritin.inversion.sparse import sparse_sources
@@ -51,8 +52,10 @@ def tfi(
     LocalField
         local_field in Hz, with its noise: total field minus background. The mask without its outermost voxels.
     """
+    xp = namespace(total_field)
     local, inner = without_harmonic(total_field, mask, scan, Stopping(60, 1e-4))
     problem = Problem(local, inner, scan)
+    del local, inner  # the problem keeps both
     stop = Stopping(iterations, tolerance, every=5, progress=progress)
     chi, notes = sparse_sources(
         problem,
@@ -67,8 +70,8 @@ def tfi(
     )
     mean = (chi * problem.inside).sum(dtype=np.float64) / problem.inside.sum()
     chi -= (chi - mean.astype(np.float32)) * problem.inside
-    background = problem.dipole(chi)
-    background *= np.float32(scan.hz_per_ppm)
-    background *= problem.inside
-    local -= problem.box.place(background)
-    return LocalField(local, inner, stop.record(*notes))
+    local = problem.dipole(chi)
+    xp.subtract(problem.field, local, out=local)
+    local *= np.float32(scan.hz_per_ppm)
+    local *= problem.inside
+    return LocalField(problem.box.place(local), problem.box.place(problem.inside), stop.record(*notes))

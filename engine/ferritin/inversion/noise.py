@@ -31,7 +31,7 @@ def noise_level(problem: Problem, weight: Any) -> float:
         frequencies into the cone.
     """
     xp = problem.xp
-    fade = xp.clip(depth_mm(problem.inside, problem.scan.voxel_mm) * np.float32(1 / RIM_MM), 0, 1)
+    fade = xp.clip(depth_mm(problem.inside, problem.scan.voxel_mm, reach_mm=RIM_MM) * np.float32(1 / RIM_MM), 0, 1)
     fade *= fade * (3 - 2 * fade)
     size = (fade * fade)[weight > 0].sum(dtype=np.float64)
     rough = box_mean(problem.field, (1, 1, 1))

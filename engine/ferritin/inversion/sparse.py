@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from ferritin.backend import irfftn, rfftn
 from ferritin.errors import ParameterError
 from ferritin.inversion.edges import edge_weight, mean_magnitude
 from ferritin.inversion.noise import noise_level
 from ferritin.inversion.problem import Problem
 from ferritin.ops.gradient import relative_step
+from ferritin.ops.slabs import multiply
 from ferritin.ops.smv import depth_mm
 from ferritin.solvers.stopping import Stopping
 from ferritin.solvers.total_variation import TotalVariation
@@ -68,7 +70,7 @@ def sparse_sources(
         raise ParameterError(f"lambda = {lambda_}, outside = {outside}; expected lambda > 0 and outside in (0, 1]")
     prior = xp.where(problem.inside, np.float32(lambda_), np.float32(lambda_ if auto else lambda_ * outside))
     if auto:
-        far = depth_mm(~problem.inside, scan.voxel_mm, walls=False) > NEAR_MM
+        far = depth_mm(~problem.inside, scan.voxel_mm, walls=False, reach_mm=NEAR_MM) > NEAR_MM
         prior *= xp.where(far, np.float32(FREE), np.float32(1))
     if edges is not None:
         if s0 is None or r2star is None:
@@ -106,11 +108,11 @@ def sparse_sources(
 
 def _share(problem: Problem, outer: Any) -> float:
     """Standard deviation of the field of outer sources over that of the whole field, inside the mask."""
-    spread = [_spread(problem, field) for field in (problem.dipole(outer), problem.field)]
-    return float(spread[0] / max(spread[1], 1e-30))
+    spectrum = rfftn(outer)
+    del outer
+    multiply(spectrum, problem.dipole.kernel)
+    return _spread(problem, irfftn(spectrum, problem.box.shape)) / max(_spread(problem, problem.field), 1e-30)
 
 
 def _spread(problem: Problem, field: Any) -> float:
-    count = problem.inside.sum()
-    mean = (field * problem.inside).sum(dtype=np.float64) / count
-    return float((field * field * problem.inside).sum(dtype=np.float64) / count - mean * mean) ** 0.5
+    return float(field[problem.inside].std(dtype=np.float64))
