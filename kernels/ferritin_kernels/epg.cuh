@@ -64,11 +64,12 @@ struct Epg {
   static constexpr int P = 6, K = 10, UNKNOWNS = 3;
 
   using F = Pack<W>;
+  static constexpr int LANES = PackOf<W>::LANES;
 
   const EpgArgs in;  // a copy that no store can change: what is read of it stays in registers
   float* const y;      // (n, W): magnitude over peak
-  float* const state;  // (3 orders, 3, W): F-, F+ and Z of the orders, each with its slopes
-  float* const sum;    // (3, n, W) with PARTS: the echoes and their slopes
+  float* const state;  // (3 orders, 3) of a pack: F-, F+ and Z of the orders, each with its slopes
+  float* const sum;    // (3, n) of a pack with PARTS: the echoes and their slopes
   Float<W> peak, variance, used, out[4];
   Int<W> usable;
 
@@ -113,36 +114,33 @@ struct Epg {
 
   // The atom of a coarse dictionary that lies closest in direction; four at a time, so that no sum waits for itself.
   FERRITIN_DEVICE void start(Float<W>* p) {
-    Float<W> best;
-    Int<W> at;
+    Float<W> best, at;
     FOR_LANES {
       best[l] = -1.f;
-      at[l] = 0;
+      at[l] = 0.f;
     }
     for (int d = 0; d < in.n_atom; d += 4) {
       const float* atom = in.atoms + d * n();
-      Float<W> match[4];
-      FERRITIN_UNROLL
-      for (int k = 0; k < 4; ++k) FOR_LANES match[k][l] = 0.f;
+      F match[4][W / LANES]{};
       FERRITIN_UNROLL
       for (int e = 0; e < n(); ++e, atom += 4) {
-        FOR_LANES {
-          const float data = y[e * W + l];
-          match[0][l] += atom[0] * data;
-          match[1][l] += atom[1] * data;
-          match[2][l] += atom[2] * data;
-          match[3][l] += atom[3] * data;
+        FOR_PACKS {
+          const F data = get<W>(y + e * W, k);
+          match[0][k] += atom[0] * data;
+          match[1][k] += atom[1] * data;
+          match[2][k] += atom[2] * data;
+          match[3][k] += atom[3] * data;
         }
       }
       FERRITIN_UNROLL
-      for (int k = 0; k < 4; ++k) FOR_LANES {
-          const float m = match[k][l];
-          at[l] = m > best[l] ? d + k : at[l];
-          best[l] = maximum(m, best[l]);
+      for (int i = 0; i < 4; ++i) FOR_PACKS {
+          const F m = match[i][k], most = best.pack(k);
+          at.put(k, pick(m > most, every<F>(static_cast<float>(d + i)), at.pack(k)));
+          best.put(k, maximum(m, most));
         }
     }
     for (int l = 0; l < W; ++l) {
-      const float* atom = in.grid + 3 * at[l];
+      const float* atom = in.grid + 3 * static_cast<int>(at[l]);
       p[RATE][l] = atom[0];
       p[X][l] = atom[1];
       p[A][l] = maximum(best[l] * atom[2], 1e-6f);
@@ -150,139 +148,124 @@ struct Epg {
     }
   }
 
-  // Amplitudes m of the echoes of one angle, by c = cos(angle), and their slopes m_e in ln(decay) and m_c in c;
+  // Amplitudes m of a pack's echoes of one angle, by c = cos(angle), and their slopes m_e in ln(decay) and m_c in c;
   // echo(e, m, m_e, m_c) takes those that were measured. Between two pulses every F moves to the place above it:
   // ... F-_1, F-_0 (the echo), F+_0, F+_1 ...
   template <class Echo>
-  FERRITIN_DEVICE void follow(const Float<W>& c, const Float<W>& decay, Echo echo) const {
-    const int pulses = train();
-    const float recovery = in.recovery;
-    float* const plus_0 = state + 3 * orders() * W;
-    float* const z_0 = state + 6 * orders() * W;
+  FERRITIN_DEVICE void follow(F c, F decay, Echo echo) const {
+    const int pulses = train(), plus_0 = 3 * orders(), z_0 = 6 * orders();
+    const F half = 0.5f * decay, recovery = every<F>(in.recovery);
+    float* const at = state;
     FERRITIN_UNROLL
-    for (int k = 0; k < 9 * orders(); ++k) FOR_LANES state[k * W + l] = 0.f;
-    FOR_LANES plus_0[l] = 1.f;
+    for (int i = 0; i < 9 * orders(); ++i) put<W>(at, i, F{});
+    put<W>(at, plus_0, every<F>(1.f));
     FERRITIN_UNROLL
     for (int pulse = 1; pulse <= pulses; ++pulse) {
       const int to = pulses - pulse, top = pulse - 1 < to ? pulse - 1 : to;
-      Float<W> last, last_e, last_c;  // F+ of an order, on its way to the next
-      FOR_LANES last[l] = last_e[l] = last_c[l] = 0.f;
+      F last{}, last_e{}, last_c{};  // F+ of an order, on its way to the next
       FERRITIN_UNROLL
       for (int j = 0; j < orders(); ++j) {
         if (j > top) break;  // a loop of known length, which NVRTC unrolls
-        float *const plus = plus_0 + 3 * j * W, *const minus = plus_0 - 3 * (j + 1) * W, *const z = z_0 + 3 * j * W;
-        float* const above = minus + 3 * W;
-        FOR_LANES {
-          const float cosine = c[l], sine2 = 1.f - cosine * cosine, half = 0.5f * decay[l];
-          const float whole = plus[l] + minus[l], apart = plus[l] - minus[l], z0 = z[l];
-          const float turned = cosine * apart + sine2 * z0;
-          const float up = half * (whole + turned), down = half * (whole - turned);
-          z[l] = recovery * (cosine * z0 - apart);
-          plus[l] = last[l];
-          above[l] = down;
-          last[l] = up;
+        const int plus = plus_0 + 3 * j, minus = plus_0 - 3 * (j + 1), z = z_0 + 3 * j, above = minus + 3;
+        const F whole = get<W>(at, plus) + get<W>(at, minus), apart = get<W>(at, plus) - get<W>(at, minus);
+        const F z0 = get<W>(at, z), back = c * z0 - apart, turned = z0 - c * back;  // c apart + (1 - c²) z0
+        const F up = half * (whole + turned), down = half * (whole - turned);
+        put<W>(at, z, recovery * back);
+        put<W>(at, plus, last);
+        put<W>(at, above, down);
+        last = up;
 
-          const int le = W + l;
-          const float whole_e = plus[le] + minus[le], apart_e = plus[le] - minus[le], z_e = z[le];
-          const float turned_e = cosine * apart_e + sine2 * z_e;
-          z[le] = recovery * (cosine * z_e - apart_e);
-          plus[le] = last_e[l];
-          above[le] = half * (whole_e - turned_e) + down;
-          last_e[l] = half * (whole_e + turned_e) + up;
+        const F plus_e = get<W>(at, plus + 1), minus_e = get<W>(at, minus + 1), z_e = get<W>(at, z + 1);
+        const F whole_e = plus_e + minus_e, back_e = c * z_e - (plus_e - minus_e), turned_e = z_e - c * back_e;
+        put<W>(at, z + 1, recovery * back_e);
+        put<W>(at, plus + 1, last_e);
+        put<W>(at, above + 1, half * (whole_e - turned_e) + down);
+        last_e = half * (whole_e + turned_e) + up;
 
-          const int lc = 2 * W + l;
-          const float whole_c = plus[lc] + minus[lc], apart_c = plus[lc] - minus[lc], z_c = z[lc];
-          const float turned_c = cosine * apart_c + sine2 * z_c + (apart - 2.f * cosine * z0);
-          z[lc] = recovery * (cosine * z_c - apart_c + z0);
-          plus[lc] = last_c[l];
-          above[lc] = half * (whole_c - turned_c);
-          last_c[l] = half * (whole_c + turned_c);
-        }
+        const F plus_c = get<W>(at, plus + 2), minus_c = get<W>(at, minus + 2), z_c = get<W>(at, z + 2);
+        const F whole_c = plus_c + minus_c, back_c = c * z_c - (plus_c - minus_c) + z0;
+        const F turned_c = z_c - c * back_c - back;
+        put<W>(at, z + 2, recovery * back_c);
+        put<W>(at, plus + 2, last_c);
+        put<W>(at, above + 2, half * (whole_c - turned_c));
+        last_c = half * (whole_c + turned_c);
       }
-      if (top + 1 < to)
-        FOR_LANES {
-          float* const plus = plus_0 + 3 * (top + 1) * W;
-          plus[l] = last[l];
-          plus[W + l] = last_e[l];
-          plus[2 * W + l] = last_c[l];
-        }
-      if (pulse > skip()) echo(pulse - 1 - skip(), plus_0, plus_0 + W, plus_0 + 2 * W);
+      if (top + 1 < to) {
+        const int plus = plus_0 + 3 * (top + 1);
+        put<W>(at, plus, last);
+        put<W>(at, plus + 1, last_e);
+        put<W>(at, plus + 2, last_c);
+      }
+      if (pulse > skip())
+        echo(pulse - 1 - skip(), get<W>(at, plus_0), get<W>(at, plus_0 + 1), get<W>(at, plus_0 + 2));
     }
   }
 
-  // Add an echo to the sums: m and its slopes per unit of amplitude, in the rate and in X. Small angles also make
-  // negative echoes, of which the magnitude was measured.
-  FERRITIN_DEVICE void gather(float weight, float data, float amplitude, float variance, float m, float m_rate,
-                              float m_x, Float<W>* q, int l) const {
-    const float sign = m < 0.f ? -1.f : 1.f, signal = amplitude * sign * m;
-    const float up = MODEL == EPG_SECOND ? 2.f * sign * signal : sign;
-    const float j0 = up * m, j1 = up * amplitude * m_rate, j2 = up * amplitude * m_x;
-    float score, w = weight;
+  // Add an echo of pack k to the sums: m and its slopes per unit of amplitude, in the rate and in X. Small angles also
+  // make negative echoes, of which the magnitude was measured.
+  FERRITIN_DEVICE void gather(int e, int k, F amplitude, F m, F m_rate, F m_x, F* q) const {
+    const F data = get<W>(y + e * W, k), one = every<F>(1.f), sign = pick(m < 0.f, -one, one);
+    const F signal = amplitude * sign * m, up = MODEL == EPG_SECOND ? 2.f * sign * signal : sign;
+    const F j0 = up * m, j1 = up * amplitude * m_rate, j2 = up * amplitude * m_x;
+    const F weight = every<F>(in.weight[e]);
+    F score, w = weight;
     if constexpr (MODEL == EPG_SECOND) {
-      const float floor = in.coils * variance, z = data * data - floor, u = signal * signal + floor;
+      const F floor = in.coils * variance.pack(k), z = data * data - floor, u = signal * signal + floor;
       w = weight / u;
       score = weight - w * z;
-      q[COST][l] += weight * (u - z * logarithm(u));
+      q[COST] += weight * (u - z * logarithm(u));
     } else {
-      const float r = signal - data;
+      const F r = signal - data;
       score = weight * r;
-      q[COST][l] += 0.5f * score * r;
+      q[COST] += 0.5f * score * r;
     }
-    const float w0 = w * j0, w1 = w * j1;
-    q[G0][l] += score * j0;
-    q[G1][l] += score * j1;
-    q[G2][l] += score * j2;
-    q[H00][l] += w0 * j0;
-    q[H01][l] += w0 * j1;
-    q[H02][l] += w0 * j2;
-    q[H11][l] += w1 * j1;
-    q[H12][l] += w1 * j2;
-    q[H22][l] += w * j2 * j2;
+    const F w0 = w * j0, w1 = w * j1;
+    q[G0] += score * j0;
+    q[G1] += score * j1;
+    q[G2] += score * j2;
+    q[H00] += w0 * j0;
+    q[H01] += w0 * j1;
+    q[H02] += w0 * j2;
+    q[H11] += w1 * j1;
+    q[H12] += w1 * j2;
+    q[H22] += w * j2 * j2;
   }
 
-  FERRITIN_DEVICE void evaluate(const Float<W>* p, Float<W>* q) const {
+  FERRITIN_DEVICE void evaluate(const Float<W>* p, Float<W>* sums) const {
     const float per_pulse = -1.f / static_cast<float>(train());
-    Float<W> decay, c;
-    FERRITIN_UNROLL
-    for (int k = 0; k < K; ++k) FOR_LANES q[k][l] = 0.f;
-    FOR_LANES {
-      decay[l] = exponential(per_pulse * p[RATE][l]);
-      c[l] = p[X][l] - 1.f;
-    }
-    if constexpr (PARTS) {
-      add_parts(p, decay, per_pulse);
+    FOR_PACKS {
+      const F amplitude = p[A].pack(k), x = p[X].pack(k), decay = exponential(per_pulse * p[RATE].pack(k));
+      F q[K];
       FERRITIN_UNROLL
-      for (int e = 0; e < n(); ++e) {
-        const float weight = in.weight[e], *m = sum + e * W, *m_e = m + n() * W, *m_x = m_e + n() * W;
-        FOR_LANES gather(weight, y[e * W + l], p[A][l], variance[l], m[l], m_e[l], m_x[l], q, l);
+      for (int i = 0; i < K; ++i) q[i] = F{};
+      if constexpr (PARTS) {
+        add_parts(x, decay, per_pulse);
+        FERRITIN_UNROLL
+        for (int e = 0; e < n(); ++e)
+          gather(e, k, amplitude, get<W>(sum, e), get<W>(sum, n() + e), get<W>(sum, 2 * n() + e), q);
+      } else {
+        follow(x - 1.f, decay,
+               [&](int e, F m, F m_e, F m_c) { gather(e, k, amplitude, m, per_pulse * m_e, m_c, q); });
       }
-    } else {
-      follow(c, decay, [&](int e, const float* m, const float* m_e, const float* m_c) {
-        const float weight = in.weight[e];
-        FOR_LANES gather(weight, y[e * W + l], p[A][l], variance[l], m[l], per_pulse * m_e[l], m_c[l], q, l);
-      });
+      FERRITIN_UNROLL
+      for (int i = 0; i < K; ++i) sums[i].put(k, q[i]);
     }
   }
 
-  // The sum of the slice's parts.
-  FERRITIN_DEVICE void add_parts(const Float<W>* p, const Float<W>& decay, float per_pulse) const {
+  // The sum of the slice's parts, for a pack.
+  FERRITIN_DEVICE void add_parts(F x, F decay, float per_pulse) const {
     FERRITIN_UNROLL
-    for (int k = 0; k < 3 * n(); ++k) FOR_LANES sum[k * W + l] = 0.f;
+    for (int i = 0; i < 3 * n(); ++i) put<W>(sum, i, F{});
     for (int part = 0; part < in.n_part; ++part) {
       const float angle = in.profile[2 * part], share = in.profile[2 * part + 1];
-      Float<W> c, slope;
-      FOR_LANES {
-        float sine;
-        sine_cosine(angle * PER_TURN * p[X][l], sine, c[l]);
-        slope[l] = -share * angle * sine;
-      }
-      follow(c, decay, [&](int e, const float* m, const float* m_e, const float* m_c) {
-        float *to = sum + e * W, *to_e = to + n() * W, *to_x = to_e + n() * W;
-        FOR_LANES {
-          to[l] += share * m[l];
-          to_e[l] += share * per_pulse * m_e[l];
-          to_x[l] += slope[l] * m_c[l];
-        }
+      F sine, c;
+      sine_cosine(angle * PER_TURN * x, sine, c);
+      const F slope = -share * angle * sine;
+      follow(c, decay, [&](int e, F m, F m_e, F m_c) {
+        const int to = e, to_e = n() + e, to_x = 2 * n() + e;
+        put<W>(sum, to, get<W>(sum, to) + share * m);
+        put<W>(sum, to_e, get<W>(sum, to_e) + share * per_pulse * m_e);
+        put<W>(sum, to_x, get<W>(sum, to_x) + slope * m_c);
       });
     }
   }

@@ -19,7 +19,7 @@ struct Levenberg {
   // A voxel between two runs: where it stands and how far it has come.
   struct State {
     long long voxel;
-    float p[P];
+    float p[P], sums[K];
     float damping, last, iterations;
   };
 
@@ -72,6 +72,7 @@ struct Levenberg {
         State& s = waiting[unfinished++];
         s.voxel = places[l].voxel;
         for (int k = 0; k < P; ++k) s.p[k] = now[k][l];
+        for (int k = 0; k < K; ++k) s.sums[k] = at_now[k][l];
         s.damping = damping[l];
         s.last = last[l];
         s.iterations = iterations[l] - 1.f;
@@ -85,6 +86,7 @@ struct Levenberg {
     model.load(places);
     if (fresh) {
       model.start(now);
+      model.evaluate(now, at_now);
       FOR_LANES {
         damping[l] = 1e-3f;
         last[l] = iterations[l] = 0.f;
@@ -96,13 +98,13 @@ struct Levenberg {
       moving[l] = model.usable[l];
       converged[l] = 0.f;
     }
-    model.evaluate(now, at_now);
   }
 
   FERRITIN_DEVICE void resume(const Voxel*) {}
   FERRITIN_DEVICE void resume(const State* states) {
     for (int l = 0; l < W; ++l) {
       for (int k = 0; k < P; ++k) now[k][l] = states[l].p[k];
+      for (int k = 0; k < K; ++k) at_now[k][l] = states[l].sums[k];
       damping[l] = states[l].damping;
       last[l] = states[l].last;
       iterations[l] = states[l].iterations;
