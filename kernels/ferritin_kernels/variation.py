@@ -23,8 +23,8 @@ def variation(
 ) -> None:
     """q ← q + relax·(∇x − (q − u)), u ← projection of q onto |·| ≤ limit·radius, pull ← ∇ᵀ(q − 2u).
 
-    u are the scaled multipliers of the split z = ∇x and z is q − u: two fields of vectors, of which q and the share of q
-    that is u are kept. ∇ are forward differences over the step on a periodic box. All arrays are float32 and
+    u are the scaled multipliers of the split z = ∇x and z is q − u: two fields of vectors, of which q and the share of
+    it that is u are kept. ∇ are forward differences over the step on a periodic box. All arrays are float32 and
     C-contiguous.
 
     Parameters

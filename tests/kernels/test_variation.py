@@ -38,7 +38,7 @@ def test_means_what_it_says(level, shape, limit, relax):
 
 
 def test_unrelaxed_it_is_the_textbooks_step():
-    """dual ← projection of ∇x + dual, and z ← the rest of it: Boyd S, et al. Found Trends Mach Learn 2011;3:1, 6.4.1."""
+    """dual ← projection of ∇x + dual, z ← the rest: Boyd S, et al. Found Trends Mach Learn 2011;3:1, sec. 6.4.1."""
     x, split, keep, radius = (a.astype(float) for a in problem((6, 5, 4)))
     gradient = np.array([(np.roll(x, -1, axis) - x) / s for axis, s in enumerate(STEP)])
     q = gradient + keep * split

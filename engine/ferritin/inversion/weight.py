@@ -31,8 +31,8 @@ HELD_OUT = 0.05
 WAYS = tuple(2.0**k for k in range(-6, 4))
 """Weights that are tried, relative to the automatic one."""
 WITHOUT_MAP = 0.6
-"""Total variation's weight without a noise map: what the cone holds is then the error of the worse part of the field, or
-the model's, and not that of every voxel."""
+"""Total variation's weight without a noise map: what the cone holds is then the error of the worse part of the field,
+or the model's, and not that of every voxel."""
 
 AUTO: dict[str, Callable[[Case], float]] = {
     "tv": lambda c: (1 if c.mapped else WITHOUT_MAP) * PER_NOISE_VARIANCE * c.noise**2,

@@ -53,9 +53,9 @@ class TotalVariation:
     def solve(self, xp: Any, stop: Stopping, start: Any = None) -> tuple[Any, Any]:
         """The minimiser x, and K*x. `stop` watches the relative change of x; `start` is a first guess.
 
-        Both splits are over-relaxed, and of each one array is kept, the sum of the split variable and its dual: the next
-        x is pulled to the sum less twice the dual. The dual of z is the projection of that sum onto |·| ≤ λ/penalty. A
-        volume lives no longer than it is needed, and the model becomes the target in place.
+        Both splits are over-relaxed, and of each one array is kept, the sum of the split variable and its dual: the
+        next x is pulled to the sum less twice the dual. The dual of z is the projection of that sum onto |·| ≤
+        λ/penalty. A volume lives no longer than it is needed, and the model becomes the target in place.
         """
         shape, weight = self.data.shape, self.weight
         rho, limit = np.float32(self.data_penalty), 1 / self.prior_penalty

@@ -48,7 +48,7 @@ def test_an_unknown_name_lists_the_known_ones():
         targets_until("everything")
 
 
-def test_what_is_given_is_not_made_again():
+def test_a_given_mask_asks_for_no_stage_behind_it():
     """A mask that was given asks neither for the stage that makes it nor for the echoes behind that."""
     plan = make_plan(("chi_positive",), {"chi", "r2prime", "local_mask"}, 0, {"sources": {"method": "closed_form"}})
     assert [step.stage for step in plan.steps] == ["sources"]
