@@ -43,8 +43,7 @@ AUTO: dict[str, Callable[[Case], float]] = {
     "tgv": lambda c: 88 * c.noise**2,
     "hd_qsm": lambda c: 110 * c.noise**2,
     "tikhonov": lambda c: 2.5e3 * c.noise**2,
-    # the penalty is of mm, and the field's cut at the rim is noise of its own
-    "closed_form": lambda c: 148 * c.noise**1.3 / c.voxel_mm**2,
+    "closed_form": lambda c: 3.28 * (c.noise / c.voxel_mm) ** 0.9,  # the field's cut at the rim is noise of its own
     "l1_qsm": lambda c: 42 * c.noise,
     "medi": lambda c: 1 / (2 * 100 * c.radians * c.voxel_mm * c.noise**2),
 }

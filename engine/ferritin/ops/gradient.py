@@ -73,13 +73,16 @@ class Gradient:
         """Half spectrum of adjoint(gradient): Σ (2 - 2 cos 2πν)/step², float32."""
         return self.normal_parts(xp, shape)((slice(None), slice(None)))
 
-    def normal_parts(self, xp: Any, shape: tuple[int, int, int]) -> Callable[[tuple[slice, slice]], Any]:
-        """`normal_spectrum` for those who need each part of it once: a function of the slices along x and y."""
+    def normal_parts(
+        self, xp: Any, shape: tuple[int, int, int], floor: float = 0.0
+    ) -> Callable[[tuple[slice, slice]], Any]:
+        """`normal_spectrum` plus a floor, for those who need each part once: a function of the slices along x and y."""
         lines = []
         for axis, (n, step) in enumerate(zip(shape, self.step)):
             nu = xp.arange(n // 2 + 1 if axis == 2 else n, dtype=np.float32) / np.float32(n)
             line = (2 - 2 * xp.cos(np.float32(2 * np.pi) * nu)) / step**2
             lines.append(line.reshape([-1 if a == axis else 1 for a in range(3)]))
+        lines[2] += np.float32(floor)
         return lambda part: (lines[0][part[0]] + lines[1][:, part[1]]) + lines[2]
 
     def spectra(self, xp: Any, shape: tuple[int, int, int]) -> tuple[list[Any], list[Any]]:
