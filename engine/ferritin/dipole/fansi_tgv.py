@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from ferritin.errors import ParameterError
 from ferritin.inversion.problem import Problem
@@ -22,7 +22,7 @@ def fansi_tgv(
     scan: Any,
     field_noise: Any = None,
     *,
-    lambda_: Annotated[float, "ppm"] = 2e-4,
+    lambda_: Annotated[float | Literal["auto"], "ppm"] = "auto",
     second: Annotated[float, "1"] = 2.0,
     time_s: Annotated[float | None, "s"] = None,
     iterations: int = 100,
@@ -54,5 +54,6 @@ def fansi_tgv(
         lambda_ * second,
         relative_step(scan.voxel_mm),
         Phase(radians_per_ppm(scan, time_s)),
+        lambda_ / problem.spread(),
     )
     return problem.finish(solver.solve(problem.xp, stop), stop.record(), reference=reference)

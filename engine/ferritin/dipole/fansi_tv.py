@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -24,7 +24,7 @@ def fansi_tv(
     scan: Any,
     field_noise: Any = None,
     *,
-    lambda_: Annotated[float, "ppm"] = 2e-4,
+    lambda_: Annotated[float | Literal["auto"], "ppm"] = "auto",
     time_s: Annotated[float | None, "s"] = None,
     iterations: int = 100,
     tolerance: Annotated[float, "relative change of chi"] = 5e-3,
@@ -46,7 +46,7 @@ def fansi_tv(
     Isotropic total variation where the paper shrinks each component; otherwise the same splits.
     """
     if not lambda_ > 0:
-        raise ParameterError(f"fansi_tv lambda = {lambda_}, expected above 0; the default is 2e-4")
+        raise ParameterError(f"fansi_tv lambda = {lambda_}, expected above 0, or auto")
     problem = Problem(local_field, mask, scan)
     weight, _ = problem.weights(field_noise)
     stop = Stopping(iterations, tolerance, every=5, progress=progress)
@@ -56,6 +56,7 @@ def fansi_tv(
         weight,
         problem.xp.full(problem.box.shape, np.float32(lambda_)),
         relative_step(scan.voxel_mm),
+        lambda_ / problem.spread(),
         fidelity=Phase(radians_per_ppm(scan, time_s)),
     )
     chi, _ = solver.solve(problem.xp, stop)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def hd_qsm(
     scan: Any,
     field_noise: Any = None,
     *,
-    lambda_: Annotated[float, "ppm"] = 2e-4,
+    lambda_: Annotated[float | Literal["auto"], "ppm"] = "auto",
     iterations: int = 80,
     first_iterations: int = 20,
     tolerance: Annotated[float, "relative change of chi"] = 5e-3,
@@ -44,12 +44,12 @@ def hd_qsm(
         misfit of 10 ppb, where both fidelities pull alike. (The paper takes the square root of the second's.)
     """
     if not lambda_ > 0:
-        raise ParameterError(f"hd_qsm lambda = {lambda_}, expected above 0; the default is 2e-4")
+        raise ParameterError(f"hd_qsm lambda = {lambda_}, expected above 0, or auto")
     problem = Problem(local_field, mask, scan)
     xp = problem.xp
     weight, _ = problem.weights(field_noise)
     prior = xp.full(problem.box.shape, np.float32(lambda_ / DATA_STEP))
-    step = relative_step(scan.voxel_mm)
+    step, penalty = relative_step(scan.voxel_mm), lambda_ / problem.spread()
     first = Stopping(first_iterations, 0.0, every=first_iterations)
     stop = Stopping(iterations, tolerance, every=5, progress=progress)
     robust = TotalVariation(
@@ -58,8 +58,8 @@ def hd_qsm(
         weight,
         prior,
         step,
+        penalty / DATA_STEP,
         data_penalty=1 / DATA_STEP,
-        prior_penalty=1 / DATA_STEP,
         fidelity=Absolute(),
     )
     start = list(robust.solve(xp, first))
@@ -72,7 +72,7 @@ def hd_qsm(
     weight *= misfit
     del misfit
     prior *= np.float32(DATA_STEP)
-    squared = TotalVariation(problem.dipole.kernel, problem.field, weight, prior, step)
+    squared = TotalVariation(problem.dipole.kernel, problem.field, weight, prior, step, penalty)
     chi, _ = squared.solve(xp, stop, start.pop())  # nobody else holds the first guess, a volume
     return problem.finish(
         chi, stop.record(f"{first.done} iterations with absolute misfits before"), reference=reference

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from ferritin.solvers.total_variation import TotalVariation
 from ferritin.stages import Susceptibility
 
 DATA_STEP = 0.05
-"""How far [ppm] an iteration may move the modelled field of a voxel towards its datum: sets the splits' penalties."""
+"""How far [ppm] an iteration may move the modelled field of a voxel towards its datum: sets the split's penalty."""
 
 
 @method("dipole", source="Milovic C, et al. MRM 2022;87:457 (L1-norm fidelity of the complex signal)")
@@ -27,7 +27,7 @@ def l1_qsm(
     scan: Any,
     field_noise: Any = None,
     *,
-    lambda_: Annotated[float, "1"] = 0.06,
+    lambda_: Annotated[float | Literal["auto"], "1"] = "auto",
     time_s: Annotated[float | None, "s"] = None,
     iterations: int = 100,
     tolerance: Annotated[float, "relative change of chi"] = 5e-3,
@@ -45,7 +45,7 @@ def l1_qsm(
     time_s : in which the field makes the phase that is fitted; the shortest echo spacing when None.
     """
     if not lambda_ > 0:
-        raise ParameterError(f"l1_qsm lambda = {lambda_}, expected above 0; the default is 0.06")
+        raise ParameterError(f"l1_qsm lambda = {lambda_}, expected above 0, or auto")
     problem = Problem(local_field, mask, scan)
     weight, _ = problem.weights(field_noise)
     stop = Stopping(iterations, tolerance, every=5, progress=progress)
@@ -55,8 +55,8 @@ def l1_qsm(
         weight,
         problem.xp.full(problem.box.shape, np.float32(lambda_)),
         relative_step(scan.voxel_mm),
+        lambda_ / problem.spread(),
         data_penalty=1 / DATA_STEP,
-        prior_penalty=1 / DATA_STEP,
         fidelity=AbsolutePhase(radians_per_ppm(scan, time_s)),
     )
     chi, _ = solver.solve(problem.xp, stop)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def medi(
     s0: Any = None,
     r2star: Any = None,
     *,
-    lambda_: Annotated[float, "1/rad"] = 1000.0,
+    lambda_: Annotated[float | Literal["auto"], "1/rad"] = "auto",
     edge_share: Annotated[float, "1"] = 0.3,
     smv_mm: Annotated[float | None, "mm"] = None,
     merit: bool = True,

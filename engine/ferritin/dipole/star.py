@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -22,7 +22,7 @@ def star(
     scan: Any,
     field_noise: Any = None,
     *,
-    lambda_: Annotated[float, "ppm"] = 2e-4,
+    lambda_: Annotated[float | Literal["auto"], "ppm"] = "auto",
     strong_factor: Annotated[float, "1"] = 20.0,
     strong_ppm: Annotated[float, "ppm"] = 0.3,
     iterations: int = 60,
@@ -52,16 +52,16 @@ def star(
     stop = Stopping(iterations, tolerance, every=5, progress=progress)
     prior = xp.full(problem.box.shape, np.float32(lambda_ * strong_factor))
 
-    def level(lambda_map: Any, rule: Stopping) -> Any:
-        solver = TotalVariation(problem.dipole.kernel, problem.field, weight, lambda_map, relative_step(scan.voxel_mm))
-        return solver.solve(xp, rule)[0]
+    def level(size: float, rule: Stopping) -> Any:
+        step, penalty = relative_step(scan.voxel_mm), size / problem.spread()
+        return TotalVariation(problem.dipole.kernel, problem.field, weight, prior, step, penalty).solve(xp, rule)[0]
 
-    strong = level(prior, Stopping(first_iterations, tolerance, every=5))
+    strong = level(lambda_ * strong_factor, Stopping(first_iterations, tolerance, every=5))
     strong *= abs(strong) > np.float32(strong_ppm)
     problem.field -= problem.dipole(strong)
     problem.field *= problem.inside
     prior /= np.float32(strong_factor)
-    chi = level(prior, stop)
+    chi = level(lambda_, stop)
     chi += strong
     note = f"{int((strong != 0).sum())} voxels beyond {strong_ppm:g} ppm taken first"
     return problem.finish(chi, stop.record(note), reference=reference)

@@ -23,7 +23,7 @@ def tikhonov(
     scan: Any,
     field_noise: Any = None,
     *,
-    lambda_: Annotated[float, "1"] = 3e-3,
+    lambda_: Annotated[float | Literal["auto"], "1"] = "auto",
     penalty: Annotated[Literal["gradient", "identity"], "gradient|identity"] = "gradient",
     iterations: int = 50,
     tolerance: Annotated[float, "relative residual"] = 1e-2,
@@ -41,7 +41,7 @@ def tikhonov(
     iterations : also a regularisation: the early ones hold what is well determined.
     """
     if not lambda_ >= 0:
-        raise ParameterError(f"tikhonov lambda = {lambda_}, expected 0 or more; the default is 3e-3")
+        raise ParameterError(f"tikhonov lambda = {lambda_}, expected 0 or more, or auto")
     problem = Problem(local_field, mask, scan)
     xp, dipole, factor = problem.xp, problem.dipole, np.float32(lambda_)
     weight, _ = problem.weights(field_noise)

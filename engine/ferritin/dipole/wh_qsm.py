@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from ferritin.errors import ParameterError
 from ferritin.inversion.problem import Problem
@@ -22,7 +22,7 @@ def wh_qsm(
     scan: Any,
     field_noise: Any = None,
     *,
-    lambda_: Annotated[float, "ppm"] = 2e-4,
+    lambda_: Annotated[float | Literal["auto"], "ppm"] = "auto",
     beta: Annotated[float, "1"] = 150.0,
     time_s: Annotated[float | None, "s"] = None,
     iterations: int = 100,
@@ -56,6 +56,7 @@ def wh_qsm(
         lambda_,
         step,
         Phase(radians_per_ppm(scan, time_s)),
+        lambda_ / problem.spread(),
     )
     chi = solver.solve(problem.xp, Gradient(step), stop)
     return problem.finish(chi, stop.record(), reference=reference)

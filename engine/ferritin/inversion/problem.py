@@ -76,6 +76,11 @@ class Problem:
         weight *= np.float32(1 / scale)
         return weight, 1 / scale / self.scan.hz_per_ppm
 
+    def spread(self, field: Any = None) -> float:
+        """Standard deviation of a field on the box, or of the given one, inside the mask, at least 1e-9 [ppm]."""
+        values = (self.field if field is None else field)[self.inside]
+        return max(float(values.std(dtype=np.float64)), 1e-9)
+
     def finish(self, chi: Any, record: Record | None = None, *, reference: str = "mean") -> Susceptibility:
         """The map in the whole volume, zero outside the mask, relative to the stated reference."""
         return finish(chi, self.inside, self.box, record, reference=reference)

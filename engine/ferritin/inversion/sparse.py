@@ -97,8 +97,8 @@ def sparse_sources(
         weight,
         prior,
         relative_step(scan.voxel_mm),
-        data_penalty=data_penalty,
-        prior_penalty=prior_penalty * lambda_ / max(_spread(problem, problem.field), 1e-9),
+        prior_penalty * lambda_ / problem.spread(),
+        data_penalty,
         reject=reject,
         least_spread=LEAST_SPREAD,
         revise=revise if auto else None,
@@ -111,8 +111,4 @@ def _share(problem: Problem, outer: Any) -> float:
     spectrum = rfftn(outer)
     del outer
     multiply(spectrum, problem.dipole.kernel)
-    return _spread(problem, irfftn(spectrum, problem.box.shape)) / max(_spread(problem, problem.field), 1e-30)
-
-
-def _spread(problem: Problem, field: Any) -> float:
-    return float(field[problem.inside].std(dtype=np.float64))
+    return problem.spread(irfftn(spectrum, problem.box.shape)) / problem.spread()

@@ -41,7 +41,7 @@ AUTO: dict[str, Callable[[Case], float]] = {
     "wh_qsm": lambda c: 88 * c.noise**2,
     "star": lambda c: 88 * c.noise**2,
     "tgv": lambda c: 88 * c.noise**2,
-    "hd_qsm": lambda c: 110 * c.noise**2,
+    "hd_qsm": lambda c: 55 * c.noise**2,
     "tikhonov": lambda c: 2.5e3 * c.noise**2,
     "closed_form": lambda c: 3.28 * (c.noise / c.voxel_mm) ** 0.9,  # the field's cut at the rim is noise of its own
     "l1_qsm": lambda c: 42 * c.noise,

@@ -21,7 +21,7 @@ from ferritin.solvers.total_variation import relative_change
 
 @dataclass
 class GeneralizedVariation:
-    """The problem on one periodic box; see TotalVariation for kernel, data, weight, step and fidelity.
+    """The problem on one periodic box; see TotalVariation for kernel, data, weight, step, fidelity and penalties.
 
     first, second : λ₁ and λ₀, numbers.
     """
@@ -33,8 +33,8 @@ class GeneralizedVariation:
     second: float
     step: tuple[float, float, float]
     fidelity: Fidelity
-    data_penalty: float = 0.03
-    prior_penalty: float = 0.03
+    prior_penalty: float
+    data_penalty: float = 0.1
 
     def solve(self, xp: Any, stop: Stopping) -> Any:
         """The minimiser x. Splits: y = K*x, z = ∇x − w, e = Ew, both with the prior's penalty; x, w found together.

@@ -18,7 +18,7 @@ from ferritin_kernels import variation
 
 @dataclass
 class WeakHarmonic:
-    """The problem on one periodic box; see TotalVariation for kernel, data, weight, step and fidelity.
+    """The problem on one periodic box; see TotalVariation for kernel, data, weight, step, fidelity and penalties.
 
     stiffness : β, one number.    inside : (x, y, z) bool, where h is stiff.    prior : λ, one number.
     """
@@ -31,8 +31,8 @@ class WeakHarmonic:
     prior: float
     step: tuple[float, float, float]
     fidelity: Fidelity
-    data_penalty: float = 0.03
-    prior_penalty: float = 0.03
+    prior_penalty: float
+    data_penalty: float = 0.1
     harmonic_penalty: float = 3.0
 
     def solve(self, xp: Any, gradient: Gradient, stop: Stopping) -> Any:

@@ -68,7 +68,7 @@ def test_generalized_variation_keeps_slopes_that_total_variation_flattens():
 def test_generalized_variation_reaches_the_minimum():
     data = (NOISE - NOISE.mean()).astype(np.float32)
     runs = [
-        GeneralizedVariation(ONES, data, np.ones_like(data), 0.3, 0.5, STEP, Squared(), 1.0, penalty).solve(
+        GeneralizedVariation(ONES, data, np.ones_like(data), 0.3, 0.5, STEP, Squared(), penalty, 1.0).solve(
             np, Stopping(600, 0.0)
         )
         for penalty in (0.3, 1.0)
