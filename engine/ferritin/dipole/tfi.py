@@ -50,6 +50,7 @@ def tfi(
     """
     field, inner = without_harmonic(total_field, field_mask, scan, Stopping(60, 1e-4))
     problem = Problem(field, inner, scan)
+    del field, inner  # the problem keeps both
     stop = Stopping(iterations, tolerance, every=5, progress=progress)
     chi, notes = sparse_sources(
         problem,

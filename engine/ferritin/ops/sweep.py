@@ -37,7 +37,7 @@ def filtered(x: Any, shape: Triple, work: Work, keep: Triple | None = None) -> A
         work(spectrum, (slice(None), slice(None)))
         return irfftn(spectrum, shape)[tuple(slice(n) for n in keep)]
     spectrum, out = _planes_forward(x, shape), np.empty(keep, np.float32)
-    _columns(spectrum, work, forward=True)
+    _columns([spectrum], work, forward=True)
     _planes_inverse(spectrum, shape, keep, out.__setitem__)
     return out
 
@@ -53,7 +53,7 @@ def twice(x: Any, work: Work, between: Callable[[slice, Any], None]) -> Any:
         between(slice(0, shape[0]), middle)
         return filtered(middle, shape, work)
     spectrum, out = _planes_forward(x, shape), np.empty(shape, np.float32)
-    _columns(spectrum, work, forward=True)
+    _columns([spectrum], work, forward=True)
     count_transforms(4)
 
     def part(s: slice) -> None:
@@ -65,7 +65,7 @@ def twice(x: Any, work: Work, between: Callable[[slice, Any], None]) -> Any:
         _in_place(scipy.fft.fft, here, 1)
 
     each(part, slabs(np, spectrum.shape))
-    _columns(spectrum, work, forward=True)
+    _columns([spectrum], work, forward=True)
     _planes_inverse(spectrum, shape, shape, out.__setitem__)
     return out
 
@@ -77,14 +77,43 @@ def inverse(spectrum: Any, shape: Triple, work: Work, keep: Triple, take: Callab
     take : called as take(s, x) with the planes s of the corner, on several threads.
     """
     if namespace(spectrum) is np:
-        _columns(spectrum, work, forward=False)
+        _columns([spectrum], work, forward=False)
         _planes_inverse(spectrum, shape, keep, take)
     else:
         work(spectrum, (slice(None), slice(None)))
         take(slice(0, keep[0]), irfftn(spectrum, shape)[tuple(slice(n) for n in keep)])
 
 
-def _planes_forward(x: np.ndarray, shape: Triple) -> np.ndarray:
+def planes_forward(x: Any, shape: Triple, of: Callable[[slice, Any], Any] | None = None) -> Any:
+    """The first sweep alone, for volumes that a filter couples: next, `columns`, then `planes_inverse` of each.
+
+    x, shape : as in `filtered`.
+    of : of(s, x[s]) is transformed in place of the planes x[s], without a volume for it.
+    """
+    if namespace(x) is not np:
+        return rfftn(x if of is None else of(slice(0, x.shape[0]), x), shape)
+    return _planes_forward(x, shape, of)
+
+
+def columns(spectra: list[Any], work: Callable[..., None]) -> None:
+    """The second sweep: work(*parts of the half spectra, part) changes them in place."""
+    if namespace(*spectra) is np:
+        _columns(spectra, work, forward=True)
+    else:
+        work(*spectra, (slice(None), slice(None)))
+
+
+def planes_inverse(spectrum: Any, shape: Triple, take: Callable[[slice, Any], None] | None = None) -> Any:
+    """The last sweep: the volume, or None when `take` gets its planes as in `inverse`. Destroys the spectrum."""
+    if namespace(spectrum) is not np:
+        out = irfftn(spectrum, shape)
+        return out if take is None else take(slice(0, shape[0]), out)
+    out = np.empty(shape, np.float32) if take is None else None
+    _planes_inverse(spectrum, shape, shape, take or out.__setitem__)
+    return out
+
+
+def _planes_forward(x: np.ndarray, shape: Triple, of: Callable[[slice, Any], Any] | None = None) -> np.ndarray:
     """The transform along y and z."""
     count_transforms(2, shape)
     spectrum = np.empty((*shape[:2], shape[2] // 2 + 1), np.complex64)
@@ -96,7 +125,7 @@ def _planes_forward(x: np.ndarray, shape: Triple) -> np.ndarray:
             here[...] = 0
             return
         have = min(s.stop, x.shape[0]) - s.start
-        here[:have, :rows] = scipy.fft.rfft(x[s], shape[2])
+        here[:have, :rows] = scipy.fft.rfft(x[s] if of is None else of(s, x[s]), shape[2])
         here[:have, rows:] = 0
         here[have:] = 0
         _in_place(scipy.fft.fft, here[:have], 1)
@@ -105,19 +134,21 @@ def _planes_forward(x: np.ndarray, shape: Triple) -> np.ndarray:
     return spectrum
 
 
-def _columns(spectrum: np.ndarray, work: Work, *, forward: bool) -> None:
-    """Along x: the transform where it is still to be done, the work, and the inverse."""
-    count_transforms(2 if forward else 1)
-    nx, ny, nz = spectrum.shape
+def _columns(spectra: list[np.ndarray], work: Callable[..., None], *, forward: bool) -> None:
+    """Along x: the transforms where they are still to be done, the work, and the inverses."""
+    count_transforms(len(spectra) * (2 if forward else 1))
+    nx, ny, nz = spectra[0].shape
 
     def part(s: slice) -> None:
-        here = spectrum[:, s]
+        here = [spectrum[:, s] for spectrum in spectra]
         if forward:
-            _in_place(scipy.fft.fft, here, 0)
-        work(here, (slice(None), s))
-        _in_place(scipy.fft.ifft, here, 0)
+            for x in here:
+                _in_place(scipy.fft.fft, x, 0)
+        work(*here, (slice(None), s))
+        for x in here:
+            _in_place(scipy.fft.ifft, x, 0)
 
-    each(part, slabs(np, (ny, nx, nz)))
+    each(part, slabs(np, (ny, len(spectra) * nx, nz)))
 
 
 def _planes_inverse(spectrum: np.ndarray, shape: Triple, keep: Triple, take: Callable[[slice, Any], None]) -> None:

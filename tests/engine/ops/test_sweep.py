@@ -5,7 +5,7 @@ import pytest
 
 from ferritin import backend
 from ferritin.ops import slabs as slabs_module
-from ferritin.ops.sweep import filtered, inverse
+from ferritin.ops.sweep import columns, filtered, inverse, planes_forward, planes_inverse
 
 
 @pytest.mark.parametrize("slab_bytes", [1 << 8, 1 << 18])
@@ -40,3 +40,27 @@ def test_inverse_of_what_is_written_into_buffers():
 
     inverse(buffer, shape, work, out.shape, out.__setitem__)
     np.testing.assert_allclose(out, 2 * np.fft.irfftn(spectrum, shape, axes=(0, 1, 2))[:, :7, :11], atol=1e-5)
+
+
+@pytest.mark.parametrize("slab_bytes", [1 << 8, 1 << 18])
+def test_volumes_that_a_filter_couples(monkeypatch, slab_bytes):
+    """The sweeps one by one, with planes that are changed before and others that are taken one by one."""
+    monkeypatch.setattr(slabs_module, "_SLAB_BYTES", slab_bytes)
+    shape, rng = (12, 10, 15), np.random.default_rng(0)
+    a, b, scale = rng.standard_normal((3, *shape), np.float32)
+    factor = np.fft.rfftn(rng.standard_normal(shape)).astype(np.complex64)
+    got = np.empty(shape, np.float32)
+
+    def work(p, q, part):
+        p *= factor[part]
+        p += q
+        q *= 3
+
+    with backend.count_ffts() as ffts:
+        first, second = planes_forward(a, shape), planes_forward(b, shape, lambda s, x: scale[s] * x)
+        columns([first, second], work)
+        sum_, none = planes_inverse(first, shape), planes_inverse(second, shape, got.__setitem__)
+    whole = np.fft.irfftn(np.fft.rfftn(a, axes=(0, 1, 2)) * factor, shape, axes=(0, 1, 2)) + scale * b
+    np.testing.assert_allclose(sum_, whole, atol=1e-5 * abs(whole).max())
+    np.testing.assert_allclose(got, 3 * scale * b, atol=1e-5)
+    assert (none, ffts.count, ffts.box) == (None, 4, shape)
