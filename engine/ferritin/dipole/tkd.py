@@ -43,12 +43,15 @@ def tkd(
     division = Division(local_field, mask, scan)
     xp, point = namespace(local_field), []  # by part, the sum over k-space of D/D_cut
 
+    most = np.float32(1 / threshold)
+
     def inverse(kernel: Any, part: Part) -> Any:
-        size = abs(kernel)
-        cut = xp.maximum(size, np.float32(threshold))
-        size /= cut
-        point.append(division.half_sum(size))
-        return xp.divide(xp.copysign(np.float32(1), kernel, out=kernel), cut, out=kernel)
+        with np.errstate(divide="ignore"):  # an infinity is cut as well
+            cut = xp.reciprocal(kernel)
+        xp.clip(cut, -most, most, out=cut)
+        kernel *= cut
+        point.append(division.half_sum(kernel))
+        return cut
 
     chi = division.chi(inverse)
     chi *= (np.prod(division.shape) / sum(point)).astype(np.float32)

@@ -11,6 +11,7 @@ from ferritin.backend import namespace
 from ferritin.inversion.problem import MARGIN_MM, finish
 from ferritin.ops.box import Box
 from ferritin.ops.dipole import dipole_parts
+from ferritin.ops.slabs import each, slabs
 from ferritin.ops.sweep import Part, filtered
 from ferritin.stages import Susceptibility
 
@@ -27,7 +28,13 @@ class Division:
         self.shape, self.box = box.shape, box.tight()
         self.inside = self.box.crop(mask)
         self.field = self.box.crop(field)
-        self.field *= self.inside * np.float32(1 / scan.hz_per_ppm)
+        ppm = np.float32(1 / scan.hz_per_ppm)
+
+        def convert(s: slice) -> None:
+            here = self.field[s]
+            here *= self.inside[s] * ppm
+
+        each(convert, slabs(namespace(field), self.box.shape))
 
     def chi(self, inverse: Callable[[Any, Part], Any]) -> Any:
         """chi [ppm]: `inverse(kernel, part)` returns what a part of the field's spectrum is multiplied by."""

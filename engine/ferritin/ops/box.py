@@ -7,6 +7,7 @@ from typing import Any
 
 from ferritin.backend import fast_length, namespace
 from ferritin.errors import InputError
+from ferritin.ops.slabs import each, slabs
 
 Triple = tuple[int, int, int]
 
@@ -73,11 +74,20 @@ class Box:
     def crop(self, volume: Any) -> Any:
         """A new array of the box's shape and the volume's dtype, zero where nothing was copied. Leading axes pass."""
         out = namespace(volume).zeros((*volume.shape[:-3], *self.shape), dtype=volume.dtype)
-        out[(..., *self._inner)] = volume[(..., *self._outer)]
+        _copy(volume[(..., *self._outer)], out[(..., *self._inner)])
         return out
 
     def place(self, inside: Any) -> Any:
         """The adjoint of crop: a whole volume, zero outside the box."""
         out = namespace(inside).zeros((*inside.shape[:-3], *self.full), dtype=inside.dtype)
-        out[(..., *self._outer)] = inside[(..., *self._inner)]
+        _copy(inside[(..., *self._inner)], out[(..., *self._outer)])
         return out
+
+
+def _copy(source: Any, target: Any) -> None:
+    """On all cores, each of which also takes the new memory that it writes."""
+
+    def part(s: slice) -> None:
+        target[..., s, :, :] = source[..., s, :, :]
+
+    each(part, slabs(namespace(source), source.shape[-3:]))
