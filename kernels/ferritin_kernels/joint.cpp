@@ -15,7 +15,7 @@ void ferritin_joint_polar(const ferritin::JointPolarArgs* in, int threads) {
 }
 
 void ferritin_joint_steps(const ferritin::JointStepsArgs* in, int threads) {
-  const ferritin::Steps steps(*in);
+  const ferritin::Steps steps(*in, threads);
   ferritin::for_stretches(in->n, threads, [&](long long first, long long last) { steps.run(first, last); });
 }
 

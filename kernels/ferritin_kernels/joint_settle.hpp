@@ -224,34 +224,51 @@ class Settle {
     return sum;
   }
 
+  // A turn that a voxel may be shifted by, and what is known of it: the field there, its cost, and whether both are of now.
+  struct Turn {
+    float by;
+    std::vector<float> field, cost;
+    std::vector<unsigned char> known;
+  };
+
   int cut_piece(const std::vector<int>& piece) {
     constexpr int ROUNDS = 10;
-    const float lapse[2] = {in_.te[0], in_.lapse};
+    const size_t m = piece.size();
+    std::vector<Turn> turns;
+    for (const float lapse : {in_.te[0], in_.lapse})
+      if (turns.empty() || std::fabs(in_.te[0] - lapse) >= 1e-3f * in_.te[0])
+        for (const float sign : {1.f, -1.f}) turns.push_back({sign / lapse, std::vector<float>(m), std::vector<float>(m), std::vector<unsigned char>(m)});
+    turns.push_back({0, std::vector<float>(m), std::vector<float>(m), std::vector<unsigned char>(m)});
+    const size_t kinds = turns.size() - 1;
     int moved = 0;
-    for (int round = 0; round < ROUNDS; ++round) {
-      int now = 0;
-      for (int k = 0; k < 2; ++k) {
-        if (k && std::fabs(lapse[0] - lapse[1]) < 1e-3f * lapse[0]) break;
-        for (const float sign : {1.f, -1.f}) now += shift(piece, sign / lapse[k]);
-      }
+    for (size_t k = 0, idle = 0; k < ROUNDS * kinds && idle < kinds; ++k) {
+      const int now = shift(piece, turns, turns[k % kinds]);
       moved += now;
-      if (!now) break;
+      idle = now ? 0 : idle + 1;
     }
     return moved;
   }
 
-  int shift(const std::vector<int>& piece, float by) {
+  // alone() of a piece's k-th voxel shifted by a turn.
+  void look_up(int v, int k, Turn& turn) const {
+    if (turn.known[k]) return;
+    turn.known[k] = 1;
+    turn.cost[k] = alone(v, in_.field[v] + turn.by, &turn.field[k]);
+  }
+
+  int shift(const std::vector<int>& piece, std::vector<Turn>& turns, Turn& turn) {
     const int m = static_cast<int>(piece.size());
-    std::vector<float> moved(m), gain(m);  // gain: cost when shifted less cost when not
+    const std::vector<float>& moved = turn.field;
+    std::vector<float> gain(m);  // cost when shifted less cost when not
     bool hopeful = false;
     for (int k = 0; k < m; ++k) {
       const int v = piece[k];
-      float stay;
-      const float now = alone(v, in_.field[v], &stay);
-      gain[k] = alone(v, in_.field[v] + by, &moved[k]) - now;
+      look_up(v, k, turns.back());
+      look_up(v, k, turn);
+      gain[k] = turn.cost[k] - turns.back().cost[k];
       hopeful |= gain[k] < -0.5f;
       for (int way = 0; way < 6; ++way)
-        if (const int w = samples_.next(v, way); w >= 0) hopeful |= std::fabs(in_.field[v] - in_.field[w]) > 0.49f * std::fabs(by);
+        if (const int w = samples_.next(v, way); w >= 0) hopeful |= std::fabs(in_.field[v] - in_.field[w]) > 0.49f * std::fabs(turn.by);
     }
     if (!hopeful) return 0;  // no single step would become smaller, so no set of shifts can pay
     MaxFlow flow(m);
@@ -276,6 +293,7 @@ class Settle {
     for (int k = 0; k < m; ++k)
       if (flow.on_source_side(k)) {
         in_.field[piece[k]] = moved[k];
+        for (Turn& t : turns) t.known[k] = 0;
         ++count;
       }
     return count;

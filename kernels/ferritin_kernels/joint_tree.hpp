@@ -5,6 +5,7 @@
 
 #include "grow.hpp"
 #include "joint_samples.hpp"
+#include "parallel.hpp"
 
 namespace ferritin {
 
@@ -42,10 +43,18 @@ inline void joint_polar(const JointPolarArgs& in, long long first, long long las
 // near the step comes to the reach, where one turn looks like another.
 class Steps {
  public:
-  explicit Steps(const JointStepsArgs& args) : in_(args), trials_(args.n_trial), cosine_(table(args, false)), sine_(table(args, true)) {}
+  Steps(const JointStepsArgs& args, int threads)
+      : in_(args), trials_(args.n_trial), padded_((args.n_trial + 7) / 8 * 8), cosine_(table(args, false)), sine_(table(args, true)), phasor_(2LL * args.n * args.n_echo) {
+    for_stretches(1LL * args.n * args.n_echo, threads, [&](long long first, long long last) {
+      for (long long i = first; i < last; ++i) {
+        phasor_[2 * i] = std::cos(args.phase[i]);
+        phasor_[2 * i + 1] = std::sin(args.phase[i]);
+      }
+    });
+  }
 
   void run(long long first, long long last) const {
-    std::vector<float> score(trials_ + 2);
+    std::vector<float> score(padded_ + 2);
     for (long long v = first; v < last; ++v)
       for (int axis = 0; axis < 3; ++axis) {
         const int w = in_.neighbour[6 * v + 2 * axis + 1];
@@ -62,7 +71,7 @@ class Steps {
   static std::vector<float> table(const JointStepsArgs& in, bool sine) {
     std::vector<float> out;
     for (int e = 0; e < in.n_echo; ++e)
-      for (int k = 0; k < in.n_trial; ++k) {
+      for (int k = 0; k < (in.n_trial + 7) / 8 * 8; ++k) {
         const float angle = TURN * in.te[e] * in.reach * (2.f * k / (in.n_trial - 1) - 1);
         out.push_back(sine ? std::sin(angle) : std::cos(angle));
       }
@@ -70,24 +79,33 @@ class Steps {
   }
 
   void likelihood(long long v, long long w, float* score) const {
-    std::fill(score - 1, score + trials_ + 1, 0.f);
-    const float noise = in_.noise_sd * in_.noise_sd;
+    std::fill(score, score + padded_, 0.f);
+    const float per_noise = 1 / (in_.noise_sd * in_.noise_sd + 1e-30f);
     for (int e = 0; e < in_.n_echo; ++e) {
-      const float a = in_.power[v * in_.n_echo + e], b = in_.power[w * in_.n_echo + e];
-      const float kappa = a * b / ((a + b) * noise + 1e-30f), weight = kappa * TRUST / (kappa + TRUST);
-      const float d = in_.phase[w * in_.n_echo + e] - in_.phase[v * in_.n_echo + e];
-      const float re = weight * std::cos(d), im = weight * std::sin(d);
-      const float *c = &cosine_[e * trials_], *s = &sine_[e * trials_];
-      for (int k = 0; k < trials_; ++k) score[k] += re * c[k] + im * s[k];
+      const float a = in_.power[v * in_.n_echo + e] * per_noise, b = in_.power[w * in_.n_echo + e] * per_noise;
+      const float weight = TRUST * a * b / (a * b + TRUST * (a + b) + 1e-30f);  // 1/weight = 1/a + 1/b + 1/TRUST
+      const float *p = &phasor_[2 * (v * in_.n_echo + e)], *q = &phasor_[2 * (w * in_.n_echo + e)];
+      const float re = weight * (p[0] * q[0] + p[1] * q[1]), im = weight * (p[0] * q[1] - p[1] * q[0]);
+      const float *c = &cosine_[e * padded_], *s = &sine_[e * padded_];
+      for (int k = 0; k < padded_; ++k) score[k] += re * c[k] + im * s[k];
     }
-    score[-1] = score[trials_] = -1e30f;
+    score[-1] = -1e30f;
+    std::fill(score + trials_, score + padded_ + 1, -1e30f);
   }
 
   void peak(const float* score, float& step, unsigned char& cost) const {
-    const int best = static_cast<int>(std::max_element(score, score + trials_) - score);
-    float second = score[best] - 8 * MARGIN, shift = 0;
-    for (int k = 0; k < trials_; ++k)
-      if (k != best && score[k] > second && score[k] >= score[k - 1] && score[k] >= score[k + 1]) second = score[k];
+    float top = score[0];
+#pragma omp simd reduction(max : top)
+    for (int k = 0; k < padded_; ++k) top = top > score[k] ? top : score[k];
+    int best = 0;
+    while (score[best] < top) ++best;
+    float second = top - 8 * MARGIN, shift = 0;
+#pragma omp simd reduction(max : second)
+    for (int k = 0; k < padded_; ++k) {
+      const bool is_peak = (score[k] >= score[k - 1]) & (score[k] >= score[k + 1]) & (k != best);
+      const float other = is_peak ? score[k] : -1e30f;
+      second = second > other ? second : other;
+    }
     if (best > 0 && best + 1 < trials_) {
       const float left = score[best - 1], right = score[best + 1], bend = left - 2 * score[best] + right;
       shift = bend < 0 ? 0.5f * (left - right) / bend : 0.f;
@@ -98,18 +116,21 @@ class Steps {
   }
 
   const JointStepsArgs& in_;
-  const int trials_;
+  const int trials_, padded_;  // whole vectors
   const std::vector<float> cosine_, sine_;
+  std::vector<float> phasor_;
 };
 
 // Spanning tree along the cheapest edges. The phase at a new voxel takes the turn nearest to its neighbour's phase
 // plus the step between them.
 inline void joint_grow(const JointGrowArgs& in) {
   Buckets<unsigned> queue;
+  std::vector<unsigned char> cheapest(in.n, 255);  // edge to a voxel that waits: what costs more would come too late
   auto cost = [&](int v, int way) { return way & 1 ? in.cost[3LL * v + way / 2] : in.cost[3LL * in.neighbour[6LL * v + way] + way / 2]; };
   auto push = [&](int v) {
     for (int way = 0; way < 6; ++way)
-      if (const int w = in.neighbour[6LL * v + way]; w >= 0 && !in.region[w]) queue.push(cost(v, way), 6u * v + way);
+      if (const int w = in.neighbour[6LL * v + way]; w >= 0 && !in.region[w])
+        if (const unsigned char c = cost(v, way); c <= cheapest[w]) queue.push(cheapest[w] = c, 6u * v + way);
   };
   std::vector<int> seeds[766];
   for (int v = 0; v < in.n; ++v) {
@@ -156,6 +177,7 @@ class Linear {
 
  private:
   static constexpr float LEAST_VARIANCE = 0.01f;  // of an offset [rad^2]: no voxel outweighs its neighbourhood
+  static constexpr float LEAST_TRUST = 1e-8f;     // below it 0: averages would be made of slow denormal numbers
 
   // Phase left over by the start, unwrapped in time from the group's first echo; its regression on the echo time.
   void regress(long long v, int g, float start, const float* weight, float* rest, float& spread, float& moment) const {
@@ -209,6 +231,7 @@ class Linear {
     // taken for gentle because the field is still wrong.
     const float excess = std::max(1.f, 2 * (w - length) / std::max(n - 2, 1));
     const float scale = trust / (length * (excess * excess * (1 / w + mean_t * mean_t / spread) + LEAST_VARIANCE));
+    if (scale * length < LEAST_TRUST) return;
     out[0] = re * scale;
     out[1] = im * scale;
   }

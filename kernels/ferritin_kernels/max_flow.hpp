@@ -10,7 +10,9 @@ namespace ferritin {
 // is what `on_source_side` tells.
 class MaxFlow {
  public:
-  explicit MaxFlow(int n) : source_(n), sink_(n + 1), first_(n + 2, -1), level_(n + 2), at_(n + 2) {}
+  explicit MaxFlow(int n) : source_(n), sink_(n + 1), first_(n + 2, -1), level_(n + 2), at_(n + 2) {
+    halves_.reserve(8LL * n);  // a grid's
+  }
 
   void join(int a, int b, float forward, float backward) {
     half(a, b, forward);
@@ -26,7 +28,7 @@ class MaxFlow {
   void run() {
     while (mark_levels()) {
       at_ = first_;
-      while (augment()) {}
+      fill_paths();
     }
   }
 
@@ -48,7 +50,7 @@ class MaxFlow {
     std::fill(level_.begin(), level_.end(), -1);
     order_.assign(1, source_);
     level_[source_] = 0;
-    for (size_t k = 0; k < order_.size(); ++k)
+    for (size_t k = 0; k < order_.size() && level_[sink_] < 0; ++k)
       for (int h = first_[order_[k]]; h >= 0; h = halves_[h].next)
         if (halves_[h].room > EMPTY && level_[halves_[h].to] < 0) {
           level_[halves_[h].to] = level_[order_[k]] + 1;
@@ -57,29 +59,42 @@ class MaxFlow {
     return level_[sink_] >= 0;
   }
 
-  // One path from the source to the sink in the level graph, filled; dead ends are left behind for good.
-  bool augment() {
+  // Paths from the source to the sink in the level graph, filled one after the other; the next begins where the last
+  // one became full. Dead ends are left behind for good.
+  void fill_paths() {
     path_.clear();
-    for (int v = source_; v != sink_;) {
+    for (int v = source_;;) {
+      if (v == sink_) {
+        v = fill();
+        continue;
+      }
       int& h = at_[v];
       while (h >= 0 && !(halves_[h].room > EMPTY && level_[halves_[h].to] == level_[v] + 1)) h = halves_[h].next;
       if (h >= 0) {
         path_.push_back(h);
         v = halves_[h].to;
       } else {
-        if (path_.empty()) return false;
+        if (path_.empty()) return;
         v = halves_[path_.back() ^ 1].to;
         at_[v] = halves_[path_.back()].next;
         path_.pop_back();
       }
     }
+  }
+
+  // Fill the path and cut it where it became full first; the node there.
+  int fill() {
     float room = halves_[path_[0]].room;
     for (const int h : path_) room = std::min(room, halves_[h].room);
-    for (const int h : path_) {
-      halves_[h].room -= room;
-      halves_[h ^ 1].room += room;
+    size_t full = path_.size();
+    for (size_t k = path_.size(); k-- > 0;) {
+      halves_[path_[k]].room -= room;
+      halves_[path_[k] ^ 1].room += room;
+      if (halves_[path_[k]].room <= EMPTY) full = k;
     }
-    return true;
+    const int node = halves_[path_[full] ^ 1].to;
+    path_.resize(full);
+    return node;
   }
 
   const int source_, sink_;

@@ -25,7 +25,7 @@ int main(int, char** argv) {
   joint_graph({mask.data(), voxel.data(), neighbour.data(), total, n, nx, ny, nz});
   joint_polar({echoes.data(), voxel.data(), phase.data(), power.data(), total, n, n_echo}, 0, n);
   const JointStepsArgs steps{phase.data(), power.data(), neighbour.data(), te.data(), step.data(), cost.data(), n, n_echo, 29, 100, 1};
-  Steps(steps).run(0, n);
+  Steps(steps, 3).run(0, n);
   for (int v = 0; v < n; ++v) growth[v] = wrapped(phase[v * n_echo + 1] - phase[v * n_echo]);
   joint_grow({step.data(), cost.data(), neighbour.data(), growth.data(), region.data(), n, 0.005f});
   for (int v = 0; v < n; ++v) field[v] = growth[v] / (TURN * 0.005f);

@@ -129,7 +129,8 @@ def _tree(samples: Any, polarity: tuple[int, ...]) -> tuple[np.ndarray, np.ndarr
     lapse = float(te[second] - te[first])
     reach = 0.5 / min(te[0], np.diff(te).min())
     step, cost = kernels.joint_steps(samples, reach)
-    growth = np.angle(np.exp(1j * (samples.phase[:, second] - samples.phase[:, first]))).astype(np.float32)
+    growth = samples.phase[:, second] - samples.phase[:, first]
+    growth -= np.float32(_TWO_PI) * np.rint(growth / np.float32(_TWO_PI))
     region = kernels.joint_grow(samples.graph, step, cost, growth, lapse)
     field = growth / np.float32(_TWO_PI * lapse)
     level = 0.0
@@ -149,8 +150,9 @@ class _Smoother:
 
     def __init__(self, mask: np.ndarray, voxel_mm: tuple[float, ...], sigma_mm: float):
         lines = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
-        self._inside = mask[tuple(slice(line[0], line[-1] + 1) for line in lines)]
-        self._volume = np.zeros(self._inside.shape, np.complex64)
+        box = mask[tuple(slice(line[0], line[-1] + 1) for line in lines)]
+        self._inside = np.flatnonzero(box)
+        self._volume = np.zeros(box.shape, np.float32)
         self._voxel_mm, self._sigma_mm = voxel_mm, sigma_mm
 
     def __call__(self, phasor: np.ndarray, width: float = 1.0, times: int = 2) -> tuple[np.ndarray, ...]:
@@ -159,18 +161,22 @@ class _Smoother:
         Averaged several times, each time what is left over: at the mask's rim the average of the one side that there is
         would miss the slope.
         """
-        gaussian = CoarseGaussian(np, self._inside.shape, self._voxel_mm, width * self._sigma_mm)
-        phase, rest = np.zeros(phasor.shape, np.float32), phasor
-        for _ in range(times):
-            average = self._average(gaussian, rest)
+        gaussian = CoarseGaussian(np, self._volume.shape, self._voxel_mm, width * self._sigma_mm)
+        average = self._average(gaussian, phasor)
+        phase = np.angle(average)
+        for _ in range(times - 1):
+            average = self._average(gaussian, phasor * np.exp(-1j * phase))
             phase += np.angle(average)
-            rest = phasor * np.exp(-1j * phase)
-        trust = np.maximum(self._average(gaussian, np.abs(phasor)).real, np.float32(1e-30))
+        trust = np.maximum(self._average(gaussian, np.abs(phasor)), np.float32(1e-30))
         return phase, np.abs(average) / trust, trust
 
     def _average(self, gaussian: CoarseGaussian, values: np.ndarray) -> np.ndarray:
-        self._volume[self._inside] = values
-        return gaussian(self._volume)[self._inside]
+        if np.iscomplexobj(values):
+            out = np.empty_like(values)
+            out.real, out.imag = self._average(gaussian, values.real), self._average(gaussian, values.imag)
+            return out
+        self._volume.reshape(-1)[self._inside] = values
+        return gaussian(self._volume).reshape(-1)[self._inside]
 
 
 def _offset(phasor: np.ndarray, smooth: _Smoother) -> tuple[np.ndarray, int]:

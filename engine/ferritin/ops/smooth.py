@@ -6,6 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ferritin.backend import namespace
+
+_NOTHING = 1e-10  # of a kernel's weights: products with smaller ones are denormal numbers, a hundred times as slow
+
 
 class CoarseGaussian:
     """A Gaussian filter whose result is kept on a coarse grid, and linearly interpolated back.
@@ -65,12 +69,22 @@ def _axis(n: int, voxel: float, sigma: float, step: float) -> tuple[np.ndarray, 
         up = np.maximum(0, 1 - np.abs(np.arange(n)[:, None] * voxel - at) / at[1])
     down = np.exp(-0.5 * ((at[:, None] - np.arange(n) * voxel) / sigma) ** 2)
     down /= down.sum(1, keepdims=True)
+    down[down < _NOTHING] = 0
     return down.astype(np.float32), up.astype(np.float32)
 
 
 def _along_all(matrices: list[Any], x: Any) -> Any:
-    """Apply one matrix per axis; complex data as pairs of reals where the axis allows."""
-    mx, my, mz = (m.astype(x.dtype) for m in matrices)
-    x = x @ mz.T
-    x = my @ x
-    return (mx @ x.reshape(x.shape[0], -1)).reshape(mx.shape[0], *x.shape[1:])
+    """Apply one matrix per axis: each takes the first axis and puts its result last, so that three restore the order.
+
+    Complex data go through the real matrices as pairs, which come out of the last product as two maps.
+    """
+    pairs = x.dtype.kind == "c"
+    if pairs:
+        x = (x if x.flags.c_contiguous else x.copy()).view(x.real.dtype).reshape(*x.shape, 2)
+    for matrix in matrices:
+        x = (x.reshape(x.shape[0], -1).T @ matrix.T.astype(x.dtype, copy=False)).reshape(*x.shape[1:], -1)
+    if not pairs:
+        return x
+    out = namespace(x).empty(x.shape[1:], np.result_type(x.dtype, np.complex64))
+    out.real, out.imag = x
+    return out

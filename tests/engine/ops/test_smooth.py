@@ -29,3 +29,19 @@ def test_keeps_constants_up_to_the_border_and_thin_axes(xp, to_np):
 def test_the_coarse_map_is_small():
     smooth = CoarseGaussian(np, (100, 100, 100), (1.0, 1.0, 1.0), 5.0)
     assert np.prod(smooth.coarse_shape) < 1e6 / 50
+
+
+def test_a_complex_map_is_two_real_ones_whatever_its_order_in_memory(xp, to_np):
+    rng = np.random.default_rng(0)
+    real, imag = rng.normal(size=(2, 21, 16, 12)).astype(np.float32)
+    smooth = CoarseGaussian(xp, real.shape, (1.0, 1.5, 2.0), 3.0)
+    parts = to_np(smooth(xp.asarray(real))) + 1j * to_np(smooth(xp.asarray(imag)))
+    got = smooth(xp.asarray((real + 1j * imag).astype(np.complex64).T).T)
+    assert to_np(got) == pytest.approx(parts, abs=1e-6)
+
+
+def test_no_weight_is_so_small_that_products_are_denormal_numbers():
+    lone = np.zeros((100, 100, 100), np.float32)
+    lone[0, 0, 0] = 1
+    coarse = CoarseGaussian(np, lone.shape, (1.0, 1.0, 1.0), 5.0).down(lone)
+    assert coarse[coarse != 0].min() > np.finfo(np.float32).tiny
