@@ -20,7 +20,7 @@ from ferritin.inversion.noise import noise_level
 from ferritin.inversion.problem import Problem
 from ferritin_kernels import box_mean
 
-WEAKER = 1 / 4
+WEAKER = 0.28
 """λ of the map that stands for the truth, over that of the map in question."""
 STRONGER = 4.0
 """The same for a λ that weighs the data."""
