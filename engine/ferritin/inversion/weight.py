@@ -30,7 +30,7 @@ HELD_OUT = 0.05
 """Share of the voxels that cross-validation predicts from the others."""
 WAYS = tuple(2.0**k for k in range(-6, 4))
 """Weights that are tried, relative to the automatic one."""
-WITHOUT_MAP = 2 / 3
+WITHOUT_MAP = 0.6
 """Total variation's weight without a noise map: what the cone holds is then the error of the worse part of the field,
 or the model's, and not that of every voxel."""
 
