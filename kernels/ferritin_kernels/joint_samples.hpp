@@ -53,7 +53,7 @@ struct Samples {
     constexpr float OFFSET = 1e-4f;     // [rad^2]
     constexpr float GROWTH = 0.02f;     // [rad^2] for each cycle over a voxel
     constexpr float WINDOW = 0.05f;     // [cycle / voxel]
-    constexpr float TEXTURE = 0.0013f;  // [ppm]: field of the fine structure in a voxel
+    constexpr float TEXTURE = 0.00125f; // [ppm]: field of the fine structure in a voxel
     constexpr float RIM = 0.0045f;      // [rad^2 / (s Hz / ppm)]: signal that reaches in from outside the mask
     constexpr float STEEP = 0.3f;       // [rad] of the offset, where the second echo varies by one cycle over a voxel
     const float* p = power + static_cast<long long>(v) * n_echo;
