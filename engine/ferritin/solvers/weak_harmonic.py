@@ -34,7 +34,7 @@ class WeakHarmonic:
     fidelity: Fidelity
     prior_penalty: float
     data_penalty: float = 0.1
-    harmonic_penalty: float = 30.0
+    harmonic_penalty: float = 3.0
 
     def solve(self, xp: Any, gradient: Gradient, stop: Stopping) -> Any:
         """The minimiser x. Splits: y = K*x + h, z = ∇x, l = ∇ᵀ∇h; x and h are found together in k-space.
