@@ -38,6 +38,7 @@ def fansi_tgv(
     mask : (x, y, z) bool
     field_noise : (x, y, z) float32 [Hz], optional; w_f is its reciprocal, of mean square 1.
     lambda_ : of the first order, per difference between neighbouring voxels.
+        "auto" takes it from the field's noise.
     second : weight of the second order over that of the first.
     time_s : in which the field makes the phase that is fitted; the shortest echo spacing when None.
     """

@@ -39,6 +39,7 @@ def fansi_tv(
     mask : (x, y, z) bool
     field_noise : (x, y, z) float32 [Hz], optional; w is its reciprocal, of mean square 1.
     lambda_ : per difference between neighbouring voxels. The paper's weight for a phase in rad is lambda_·s.
+        "auto" takes it from the field's noise.
     time_s : in which the field makes the phase that is fitted; the shortest echo spacing when None.
 
     Notes

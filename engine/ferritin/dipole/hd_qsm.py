@@ -42,6 +42,7 @@ def hd_qsm(
     field_noise : (x, y, z) float32 [Hz], optional; w is its reciprocal, of mean square 1.
     lambda_ : of the second stage, per difference between neighbouring voxels; the first stage's is matched to it at a
         misfit of 10 ppb, where both fidelities pull alike. (The paper takes the square root of the second's.)
+        "auto" takes it from the field's noise.
     """
     if not lambda_ > 0:
         raise ParameterError(f"hd_qsm lambda = {lambda_}, expected above 0, or auto")

@@ -42,6 +42,7 @@ def l1_qsm(
     mask : (x, y, z) bool
     field_noise : (x, y, z) float32 [Hz], optional; w is its reciprocal, of mean square 1.
     lambda_ : both terms are of first order in the field: the same at any scale of the field.
+        "auto" takes it from the field's noise.
     time_s : in which the field makes the phase that is fitted; the shortest echo spacing when None.
     """
     if not lambda_ > 0:

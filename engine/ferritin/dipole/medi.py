@@ -57,6 +57,7 @@ def medi(
     field_noise : (x, y, z) float32 [Hz], optional; w is its reciprocal, of mean 1.
     s0, r2star : (x, y, z) float32, optional; the magnitude's edges are left out of M, the ventricles found by R2*.
     lambda_ : on the data: larger means less smoothing.
+        "auto" takes it from the field's noise.
     edge_share : share of the gradient components inside the mask that count as edges.
     smv_mm : radius of a spherical mean taken off model and data alike, against what is left of the background.
     merit : voxels whose misfit exceeds 6 standard deviations of the misfit get less weight.

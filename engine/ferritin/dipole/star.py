@@ -39,6 +39,7 @@ def star(
     mask : (x, y, z) bool
     field_noise : (x, y, z) float32 [Hz], optional; the weights are its reciprocal, of mean square 1.
     lambda_ : of the second level, per difference between neighbouring voxels.
+        "auto" takes it from the field's noise.
     strong_factor : λ of the first level over that of the second.
     """
     if not lambda_ > 0 or not strong_factor >= 1 or not strong_ppm > 0:

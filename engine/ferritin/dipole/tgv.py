@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -32,7 +32,7 @@ def tgv(
     scan: Any,
     field_noise: Any = None,
     *,
-    lambda_: Annotated[float | Literal["auto"], "ppm"] = "auto",
+    lambda_: Annotated[float, "ppm"] = 2e-4,
     second: Annotated[float, "1"] = 3.0,
     iterations: int = 1000,
     tolerance: Annotated[float, "relative change of chi"] = 2e-4,

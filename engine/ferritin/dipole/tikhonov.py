@@ -38,6 +38,7 @@ def tikhonov(
     mask : (x, y, z) bool
     field_noise : (x, y, z) float32 [Hz], optional; w is its reciprocal, of mean square 1.
     lambda_ : of the differences between neighbouring voxels ("gradient") or of chi itself ("identity").
+        "auto" takes it from the field's noise.
     iterations : also a regularisation: the early ones hold what is well determined.
     """
     if not lambda_ >= 0:

@@ -38,6 +38,7 @@ def wh_qsm(
     mask : (x, y, z) bool, M
     field_noise : (x, y, z) float32 [Hz], optional; w is its reciprocal, of mean square 1.
     lambda_ : per difference between neighbouring voxels.
+        "auto" takes it from the field's noise.
     beta : the larger, the more strictly h is harmonic inside the mask; ∇² in differences between voxels.
     time_s : in which the field makes the phase that is fitted; the shortest echo spacing when None.
     """
