@@ -30,6 +30,7 @@ def tfi(
     lambda_: Annotated[float | Literal["auto"], "ppm"] = "auto",
     outside: Annotated[float, "1"] = 0.003,
     edges: Annotated[float | None, "median gradients"] = 2.5,
+    own_edges: Annotated[float | None, "lambda"] = 4000.0,
     reject: Annotated[float | None, "standard deviations"] = 3.0,
     iterations: int = 60,
     tolerance: Annotated[float, "relative change of chi"] = 2e-3,
@@ -45,7 +46,7 @@ def tfi(
     ----------
     total_field : (x, y, z) float32 [Hz]
     mask : (x, y, z) bool
-    field_noise, s0, r2star, lambda_, outside, edges, reject : as in `dipole.tv`; outside is a number here.
+    field_noise, s0, r2star, lambda_, outside, edges, own_edges, reject : as in `dipole.tv`; outside is a number here.
 
     Returns
     -------
@@ -66,6 +67,7 @@ def tfi(
         lambda_=lambda_,
         outside=outside,
         edges=edges,
+        own_edges=own_edges,
         reject=reject,
     )
     mean = (chi * problem.inside).sum(dtype=np.float64) / problem.inside.sum()

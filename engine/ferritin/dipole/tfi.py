@@ -24,6 +24,7 @@ def tfi(
     lambda_: Annotated[float | Literal["auto"], "ppm"] = "auto",
     outside: Annotated[float, "1"] = 0.003,
     edges: Annotated[float | None, "median gradients"] = 2.5,
+    own_edges: Annotated[float | None, "lambda"] = 4000.0,
     reject: Annotated[float | None, "standard deviations"] = 3.0,
     iterations: int = 100,
     tolerance: Annotated[float, "relative change of chi"] = 1.5e-3,
@@ -61,6 +62,7 @@ def tfi(
         lambda_=lambda_,
         outside=outside,
         edges=edges,
+        own_edges=own_edges,
         reject=reject,
     )
     return problem.finish(chi, stop.record(*notes), reference=reference)

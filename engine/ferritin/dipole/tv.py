@@ -26,6 +26,7 @@ def tv(
     lambda_: Annotated[float | Literal["auto"], "ppm"] = "auto",
     outside: Annotated[float | Literal["auto"], "1"] = "auto",
     edges: Annotated[float | None, "median gradients"] = 2.5,
+    own_edges: Annotated[float | None, "lambda"] = 4000.0,
     reject: Annotated[float | None, "standard deviations"] = 3.0,
     iterations: int = 100,
     tolerance: Annotated[float, "relative change of chi"] = 5e-3,
@@ -48,6 +49,8 @@ def tv(
         there, the cheaper the smaller this is; 1 treats both alike. "auto" is 0.003 when sources more than 8 mm away
         take a share of the field that tells of background, else 1.
     edges : gradients beyond this multiple of the median count as edges; None ignores them.
+    own_edges : gradients of chi itself beyond this multiple of λ count as edges, too, once a first map shows them: with
+        little noise many do, with much noise none; None ignores them.
     reject : misfits beyond this multiple of their robust standard deviation lose weight; None keeps all.
 
     Returns
@@ -66,6 +69,7 @@ def tv(
         lambda_=lambda_,
         outside=outside,
         edges=edges,
+        own_edges=own_edges,
         reject=reject,
     )
     return problem.finish(chi, stop.record(*notes), reference=reference)

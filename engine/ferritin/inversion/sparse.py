@@ -14,7 +14,7 @@ import numpy as np
 
 from ferritin.backend import irfftn, rfftn
 from ferritin.errors import ParameterError
-from ferritin.inversion.edges import edge_weight, mean_magnitude
+from ferritin.inversion.edges import ease_at_own_edges, edge_weight, mean_magnitude
 from ferritin.inversion.noise import noise_level
 from ferritin.inversion.problem import Problem
 from ferritin.ops.gradient import relative_step
@@ -32,6 +32,9 @@ PENALTIES, PENALTIES_OUTER = (0.1, 1.0), (0.01, 0.35)
 change the way, not the goal: strong outer sources are found in fewer iterations by lower ones."""
 LEAST_SPREAD = 1e-3
 """Misfits are not rejected for being large beside a spread below this [ppm]: that is the model's error on the grid."""
+PRICE_AT, EDGES_AT = 15, 30
+"""Iterations after which outer sources get their price, and the map's own edges ease the prior: the first need only the
+far field, the second a map whose edges are where they stay."""
 FREE = 0.003
 """λ outside the mask relative to inside where some of the background is left in the field."""
 NEAR_MM = 8.0
@@ -53,6 +56,7 @@ def sparse_sources(
     lambda_: float | str = "auto",
     outside: float | str = "auto",
     edges: float | None = 2.5,
+    own_edges: float | None = 4000.0,
     reject: float | None = 3.0,
 ) -> tuple[Any, tuple[str, ...]]:
     """chi [ppm] on the problem's whole box, and notes for the record. Parameters as those of `dipole.tv`."""
@@ -80,7 +84,7 @@ def sparse_sources(
             prior *= edge_weight(xp, magnitude, problem.inside, scan.voxel_mm, edges)
             del magnitude
 
-    def revise(chi: Any) -> None:
+    def price(chi: Any) -> None:
         """The price of outer sources, by what the far ones have found while they were free."""
         left = _share(problem, chi * far)
         free = left > LEFT
@@ -90,18 +94,22 @@ def sparse_sources(
             + ("background is left, and outer sources are free" if free else "no background is left")
         )
 
+    step, revisions = relative_step(scan.voxel_mm), {PRICE_AT: price} if auto else {}
+    if own_edges is not None:
+        beyond = own_edges * lambda_
+        revisions[EDGES_AT] = lambda chi: ease_at_own_edges(xp, prior, chi, problem.inside, step, beyond)
     data_penalty, prior_penalty = PENALTIES_OUTER if not auto and outside < 0.1 else PENALTIES
     solver = TotalVariation(
         problem.dipole.kernel,
         problem.field,
         weight,
         prior,
-        relative_step(scan.voxel_mm),
+        step,
         prior_penalty * lambda_ / problem.spread(),
         data_penalty,
         reject=reject,
         least_spread=LEAST_SPREAD,
-        revise=revise if auto else None,
+        revisions=revisions,
     )
     return solver.solve(xp, stop)[0], tuple(notes)
 

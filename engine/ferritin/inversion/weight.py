@@ -30,12 +30,12 @@ HELD_OUT = 0.05
 """Share of the voxels that cross-validation predicts from the others."""
 WAYS = tuple(2.0**k for k in range(-6, 4))
 """Weights that are tried, relative to the automatic one."""
-WITHOUT_MAP = 0.6
-"""Total variation's weight without a noise map: what the cone holds is then the error of the worse part of the field,
-or the model's, and not that of every voxel."""
+WITHOUT_MAP = 66.0
+"""Total variation's λ over the noise variance and under the voxel [mm/ppm], without a noise map: what the cone holds is
+then the error of the worse part of the field, or the model's, and not that of every voxel."""
 
 AUTO: dict[str, Callable[[Case], float]] = {
-    "tv": lambda c: (1 if c.mapped else WITHOUT_MAP) * PER_NOISE_VARIANCE * c.noise**2,
+    "tv": lambda c: (PER_NOISE_VARIANCE if c.mapped else WITHOUT_MAP / c.voxel_mm) * c.noise**2,
     "fansi_tv": lambda c: 88 * c.noise**2,
     "fansi_tgv": lambda c: 88 * c.noise**2,
     "wh_qsm": lambda c: 88 * c.noise**2,

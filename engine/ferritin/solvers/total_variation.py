@@ -18,8 +18,6 @@ from ferritin_kernels import variation
 
 REJECT_AT = (15, 25)
 """Iterations after which misfit voxels are weighed anew: late enough for a misfit that means something."""
-REVISE_AT = 15
-"""Iterations after which the prior may be revised."""
 RELAX = np.float32(1.8)
 """Over-relaxation of both splits: a third to a half of the iterations less than without, for one more proximal step."""
 
@@ -36,7 +34,7 @@ class TotalVariation:
     fidelity : penalty of the misfit K*x − d; its weight is w.
     reject : misfits beyond so many robust standard deviations lose weight by (reject/misfit)²; None keeps all.
     least_spread : the standard deviation is taken as no smaller than this.
-    revise : called once with x, after REVISE_AT iterations; may change the prior in place.
+    revisions : by iteration, what is called with x after it and may change the prior in place.
     """
 
     kernel: Any
@@ -49,7 +47,7 @@ class TotalVariation:
     fidelity: Fidelity = field(default_factory=Squared)
     reject: float | None = None
     least_spread: float = 0.0
-    revise: Callable[[Any], None] | None = None
+    revisions: dict[int, Callable[[Any], None]] = field(default_factory=dict)
 
     def solve(self, xp: Any, stop: Stopping, start: Any = None) -> tuple[Any, Any]:
         """The minimiser x, and K*x. `stop` watches the relative change of x; `start` is a first guess.
@@ -81,8 +79,8 @@ class TotalVariation:
                 return x, target
             if self.reject is not None and stop.done in REJECT_AT:
                 weight = self._reweighted(xp, target)
-            if self.revise is not None and stop.done == REVISE_AT:
-                self.revise(x)
+            if stop.done in self.revisions:
+                self.revisions[stop.done](x)
             pull = xp.empty(shape, np.float32)
 
             def split_data(s: slice, target: Any = target, weight: Any = weight, pull: Any = pull) -> None:

@@ -96,6 +96,16 @@ def test_edges_of_the_magnitude_keep_what_a_strong_prior_would_flatten():
     assert np.linalg.norm((seeing - truth)[mask]) < 0.6 * np.linalg.norm((blind - truth)[mask])
 
 
+def test_edges_of_the_map_itself_undo_the_shrinkage_of_its_jumps():
+    """A strong prior takes a fifth off the spheres; where their rims count as edges, most of it comes back."""
+    scan, mask, chi, labels, field = six_spheres(n=48)
+    truth = (chi - chi[mask].mean())[mask]
+    blind, seeing = (tv(field, mask, scan, lambda_=1e-3, own_edges=e).chi for e in (None, 100.0))
+    assert np.linalg.norm(seeing[mask] - truth) < 0.7 * np.linalg.norm(blind[mask] - truth)
+    assert slope(blind, chi, labels) < 0.85
+    assert slope(seeing, chi, labels) > 0.9
+
+
 @pytest.mark.parametrize("bad", [{"lambda_": 0.0}, {"outside": 0.0}, {"iterations": 0}])
 def test_absurd_parameters_are_refused(bad):
     scan, mask, _, _, field = six_spheres(n=32)

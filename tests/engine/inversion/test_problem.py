@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ferritin.errors import ParameterError
-from ferritin.inversion.edges import edge_weight, mean_magnitude
+from ferritin.inversion.edges import ease_at_own_edges, edge_weight, mean_magnitude
 from ferritin.inversion.problem import Problem
 from properties.fields import scan_of
 
@@ -52,6 +52,17 @@ def test_edges_are_found_under_a_coil_shading():
     assert weight[6][inner[6]].min() > 0.5
     assert weight[MASK].mean() == pytest.approx(1, abs=1e-4)
     assert np.all(weight[~MASK] == 1)
+
+
+def test_own_edges_halve_the_prior_where_the_gradient_is_as_large_as_said():
+    """A jump of 3 over a step of 1.5 has the gradient 2; outside the mask the prior stays."""
+    chi = np.zeros(SCAN.shape, np.float32)
+    chi[10:] = 3
+    prior = np.full(SCAN.shape, 4, np.float32)
+    ease_at_own_edges(np, prior, chi, MASK, (1.5, 1.0, 1.0), 2.0)
+    assert np.all(prior[9][MASK[9]] == 2)
+    assert np.all(prior[8][MASK[8]] == 4)
+    assert np.all(prior[~MASK] == 4)
 
 
 def test_mean_magnitude_is_that_of_the_decay():
