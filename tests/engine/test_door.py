@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ferritin.door import through_the_door
-from ferritin.errors import DeviceError, InputError, ShapeError
+from ferritin.errors import DeviceError, InputError, ParameterError, ShapeError
 from ferritin.scan import Scan
 from ferritin.stages import Record
 from strict import xp as strict
@@ -97,3 +97,27 @@ def test_torch_tensors_pass_through_the_methods_of_decay_and_field():
     fit = ferritin_kernels.monoexp(tensors["echoes"].numpy(), scan.te_s)
     shared = find("r2star", "nonlinear")(tensors["echoes"], tensors["mask"], scan, noise="plain")
     np.testing.assert_array_equal(shared.r2star.numpy(), fit.rate)
+
+
+def test_what_is_not_a_number_outside_the_mask_is_zero_and_inside_is_refused():
+    values, mask = field(), np.ones((3, 4, 5), bool)
+    values[0, 0, 0], mask[0, 0, 0] = np.nan, False
+    seen(values, mask, SCAN)
+    assert seen.arrays[0][0, 0, 0] == 0
+    assert np.isnan(values[0, 0, 0])
+    values[1, 1, 1] = np.inf
+    with pytest.raises(InputError, match="local_field is not a number in 1 voxels of the mask"):
+        seen(values, mask, SCAN)
+    noise = field() + 1
+    noise[1, 1, 1] = 0
+    seen(values, mask, SCAN, noise)
+    assert seen.arrays[0][1, 1, 1] == 0
+
+
+def test_a_word_that_is_no_choice_is_refused():
+    import ferritin
+
+    with pytest.raises(ParameterError, match="penalty = 'Gradient', expected gradient or identity"):
+        ferritin.dipole.closed_form(field(), np.ones((3, 4, 5), bool), SCAN, penalty="Gradient")
+    with pytest.raises(ParameterError, match="outside = 'free', expected auto or a number"):
+        ferritin.dipole.tv(field(), np.ones((3, 4, 5), bool), SCAN, outside="free")

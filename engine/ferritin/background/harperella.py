@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from ferritin.backend import irfftn, namespace, rfftn
+from ferritin.errors import InputError
 from ferritin.ops.box import Box
 from ferritin.ops.gradient import Gradient
 from ferritin.ops.smv import ball_spectrum, erode
@@ -40,9 +41,11 @@ def harperella(
     field is right. Known to leave much background: kept for comparison.
     """
     xp = namespace(total_field)
-    box = Box.around(mask, tuple(2 * radius_mm / v for v in scan.voxel_mm), rim=2)
+    box = Box.around(mask, tuple(2 * radius_mm / v for v in scan.voxel_mm))
     inside = box.crop(mask)
     trusted = erode(inside, 1.01 * max(scan.voxel_mm), scan.voxel_mm)
+    if not trusted.any():
+        raise InputError("the mask is nowhere three voxels thick along every axis; give a larger mask")
     gradient = Gradient(scan.voxel_mm)
     field = box.crop(total_field) * inside
     laplacian = -gradient.adjoint(xp, gradient(xp, field)) * trusted

@@ -58,7 +58,7 @@ def vsharp(
     valid = fits(depth, radii[-1])
     if not valid.any():
         raise ParameterError(f"no ball of {radii[-1]:g} mm fits into the mask; give a larger mask")
-    level = sum(fits(depth, radius).astype(np.uint8) for radius in radii)  # how many of the balls fit
+    level = sum(fits(depth, radius).astype(np.uint16) for radius in radii)  # how many of the balls fit
     del depth
     spectrum = rfftn(box.crop(total_field) * inside, shape)
     balls = [ball_parts(xp, shape, scan.voxel_mm, radius) for radius in radii]
@@ -85,7 +85,7 @@ def vsharp(
 
 
 def _radii(voxel_mm: tuple[float, ...], largest: float, step: float | None) -> list[float]:
-    """Radii from the largest to the longest voxel edge."""
+    """Radii from the largest down in steps, and the longest voxel edge at last."""
     smallest = max(voxel_mm)
     step = smallest if step is None else step
     if largest < smallest or step <= 0:
@@ -93,5 +93,5 @@ def _radii(voxel_mm: tuple[float, ...], largest: float, step: float | None) -> l
             f"vsharp radius_mm = {largest:g}, step_mm = {step:g}; expected a radius of at least one voxel edge "
             f"({smallest:g} mm) and a positive step"
         )
-    count = max(1, math.floor((largest - smallest) / step + 1e-6) + 1)
-    return [largest - i * step for i in range(count)]
+    count = math.ceil((largest - smallest) / step - 1e-6)
+    return [*(largest - i * step for i in range(count)), smallest]

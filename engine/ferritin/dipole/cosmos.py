@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from ferritin.backend import irfftn, rfftn
-from ferritin.errors import InputError, ParameterError
+from ferritin.errors import InputError
 from ferritin.inversion.orientations import Views, least_power
 from ferritin.ops.dipole import dipole_kernel
 from ferritin.registry import method
@@ -55,8 +55,6 @@ def cosmos(
     InputError
         The orientations are too much alike.
     """
-    if reference not in ("mean", "none"):
-        raise ParameterError(f"reference = '{reference}', expected 'mean' (of the mask) or 'none'")
     views = Views(local_fields, b0_dirs, mask, scan, field_noises)
     low, high = least_power(views.directions)
     if low < least:

@@ -11,6 +11,7 @@ from ferritin.inversion.problem import Problem
 from ferritin.ops.gradient import relative_step
 from ferritin.registry import method
 from ferritin.solvers.fidelity import Absolute
+from ferritin.solvers.reduction import ratio
 from ferritin.solvers.stopping import Stopping
 from ferritin.solvers.total_variation import TotalVariation
 from ferritin.stages import Susceptibility
@@ -68,7 +69,7 @@ def hd_qsm(
     misfit -= problem.field
     misfit *= problem.inside
     xp.abs(misfit, out=misfit)
-    misfit /= misfit.max()
+    misfit *= ratio(np.float32(1), misfit.max())
     xp.subtract(1, misfit, out=misfit)
     weight *= misfit
     del misfit

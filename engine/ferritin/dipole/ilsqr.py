@@ -15,6 +15,7 @@ from ferritin.ops.smv import ball_spectrum
 from ferritin.registry import method
 from ferritin.solvers.cg import conjugate_gradients
 from ferritin.solvers.lsmr import lsmr
+from ferritin.solvers.reduction import dot, ratio
 from ferritin.solvers.stopping import Stopping
 from ferritin.stages import Susceptibility
 
@@ -41,7 +42,7 @@ def ilsqr(
     local_field : (x, y, z) float32 [Hz]
     mask : (x, y, z) bool
     cone : |D| below which k-space may hold streaks.
-    tolerance, iterations : of both least-squares problems (LSMR).
+    tolerance, iterations : of both least-squares problems, the map's (LSMR) and the streaks' (CG).
     """
     if not 0 < cone < 1 / 3:
         raise ParameterError(f"ilsqr cone = {cone}, expected between 0 and 1/3; the default is 0.1")
@@ -106,7 +107,10 @@ def _fast(problem: Problem) -> Any:
     """sign(D)·f̂, smoothed where |D| is small, twice with the mask between, on the scale of a thresholded division."""
     xp, kernel, shape = problem.xp, problem.dipole.kernel, problem.box.shape
     size = abs(kernel) ** np.float32(0.001)
-    low, high = xp.percentile(size.reshape(-1), xp.asarray([1.0, 30.0]))
+    twice = size[..., 1 : (shape[2] + 1) // 2]  # of the half spectrum, what stands for its mirror image, too
+    whole = xp.concatenate((size.reshape(-1), twice.reshape(-1)))
+    low, high = xp.percentile(whole, xp.asarray([1.0, 30.0]))
+    del twice, whole
     keep = 1 - _ramp(xp, size, low, high)
     keep += (1 - keep) * ball_spectrum(xp, shape, problem.scan.voxel_mm, _SMOOTHING_MM)
     field = problem.spectrum()
@@ -118,5 +122,4 @@ def _fast(problem: Problem) -> Any:
     fast = irfftn(spectrum, shape) * problem.inside
     field *= xp.sign(kernel) / xp.maximum(abs(kernel), np.float32(_TKD_THRESHOLD))
     divided = irfftn(field, shape) * problem.inside
-    scale = (fast * divided).sum(dtype=np.float64) / (fast * fast).sum(dtype=np.float64)
-    return fast * scale.astype(np.float32)
+    return fast * ratio(dot(xp, fast, divided), dot(xp, fast, fast))

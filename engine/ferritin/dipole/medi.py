@@ -73,7 +73,7 @@ def medi(
     problem, xp, notes = fit.problem, fit.problem.xp, []
     if s0 is None or r2star is None:
         notes.append("no edges from the magnitude: s0 and r2star were not given")
-        fit.edges = problem.inside
+        fit.edges = xp.ones(problem.box.shape, bool)
     else:
         magnitude = problem.box.crop(mean_magnitude(xp, s0, r2star, scan.te_s))
         fit.edges = edge_mask(xp, magnitude, problem.inside, scan.voxel_mm, edge_share)

@@ -10,7 +10,7 @@ from ferritin.errors import ParameterError
 from ferritin.inversion.problem import Problem
 from ferritin.inversion.radians import radians_per_ppm
 from ferritin.registry import method
-from ferritin.solvers.reduction import dot
+from ferritin.solvers.reduction import dot, ratio
 from ferritin.solvers.stopping import Stopping
 from ferritin.stages import Susceptibility
 
@@ -40,8 +40,10 @@ def ndi(
     step : stable below 2/max D² = 4.5.
     time_s : in which the field makes the phase that is fitted; the shortest echo spacing when None.
     """
-    if not 0 < step < 4.5:
-        raise ParameterError(f"ndi step = {step}, expected between 0 and 4.5; the default is 2")
+    if not 0 < step < 4.5 or not alpha >= 0:
+        raise ParameterError(
+            f"ndi step = {step}, alpha = {alpha}; expected a step between 0 and 4.5 (default 2) and alpha 0 or more"
+        )
     problem = Problem(local_field, mask, scan)
     xp, scale = problem.xp, np.float32(radians_per_ppm(scan, time_s))
     weight, _ = problem.weights(field_noise)
@@ -61,7 +63,7 @@ def ndi(
         change += np.float32(alpha) * chi
         change *= np.float32(step)
         chi -= change
-        if stop.step((dot(xp, change, change) / dot(xp, chi, chi)) ** 0.5 if stop.due else None):
+        if stop.step(ratio(dot(xp, change, change), dot(xp, chi, chi)) ** 0.5 if stop.due else None):
             break
     chi /= scale
     return problem.finish(chi, stop.record(), reference=reference)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ferritin.errors import InputError
 from ferritin.ops.gradient import Gradient
 from ferritin.ops.slabs import each, slabs
 
@@ -24,8 +25,15 @@ def edge_weight(xp: Any, magnitude: Any, inside: Any, voxel_mm: tuple[float, ...
     Returns
     -------
     (x, y, z) float32 [1]; 1 outside the mask.
+
+    Raises
+    ------
+    InputError
+        The magnitude is nowhere positive inside the mask.
     """
     known = inside & (magnitude > 0) & xp.isfinite(magnitude)
+    if not known.any():
+        raise InputError("the magnitude of s0 is nowhere positive inside the mask; leave s0 and r2star out")
     log = xp.log(xp.where(known, magnitude, np.float32(1)))
     slope = xp.zeros_like(log)
     for axis, edge in enumerate(voxel_mm):  # one after the other: a volume of gradients is three
@@ -91,8 +99,10 @@ def edge_mask(xp: Any, magnitude: Any, inside: Any, voxel_mm: tuple[float, ...],
 def mean_magnitude(xp: Any, s0: Any, r2star: Any, te_s: tuple[float, ...]) -> Any:
     """Root mean square over the echoes of the fitted decay, s0²·mean(exp(-2 R2* TE)): the magnitude without its noise.
 
-    s0 [arbitrary], r2star [1/s]: (x, y, z) float32. Returns (x, y, z) float32.
+    s0 [arbitrary], r2star [1/s]: (x, y, z) float32. Returns (x, y, z) float32; s0 itself for maps without echo times.
     """
+    if not te_s:
+        return s0
     power = 0
     for te in te_s:
         power = power + xp.exp(np.float32(-2 * te) * r2star)

@@ -13,9 +13,17 @@ from ferritin.ops.smv import ball_spectrum, erode
 
 
 class HighPass:
-    """δ − S for one ball, self-adjoint; `valid` is where the ball lies in the mask."""
+    """δ − S for one ball, self-adjoint; `valid` is where the ball lies in the mask.
+
+    Raises ParameterError for a ball that is smaller than a voxel, or that fits nowhere.
+    """
 
     def __init__(self, field: Any, mask: Any, scan: Any, radius_mm: float):
+        if not radius_mm >= max(scan.voxel_mm):
+            raise ParameterError(
+                f"radius_mm = {radius_mm:g}, expected at least the longest voxel edge, {max(scan.voxel_mm):g} mm: a "
+                "smaller ball is one voxel, whose mean is itself"
+            )
         self.xp = namespace(field)
         self.box = Box.around(mask, tuple(radius_mm / v + 1 for v in scan.voxel_mm))
         self.inside = self.box.crop(mask)

@@ -44,11 +44,22 @@ def align(
     ----------
     local_fields : (x, y, z) float32 [Hz] each; masks : bool; magnitudes : real, of one echo time.
     scans : of each, for the affines. Grids and voxel sizes may differ; the field strength may not.
+
+    Raises
+    ------
+    ShapeError
+        Their numbers differ, or there is one alone.
+    InputError
+        The field strengths differ by more than 1 %, or the masks have no voxel in common.
     """
     if len({len(local_fields), len(masks), len(magnitudes), len(scans)}) > 1 or len(scans) < 2:
         counts = [len(x) for x in (local_fields, masks, magnitudes, scans)]
         raise ShapeError(f"{counts} fields, masks, magnitudes and scans; expected the same number of each, 2 or more")
     first = scans[0]
+    scales = [scan.hz_per_ppm for scan in scans]
+    if max(scales) > 1.01 * min(scales):
+        said = ", ".join(f"{s:.4g}" for s in scales)
+        raise InputError(f"the orientations have {said} Hz per ppm, expected one field strength for all of them")
     fields, directions = [np.asarray(local_fields[0], np.float32)], [first.b0_dir]
     common, matches = np.asarray(masks[0]) > 0, []
     for field, mask, magnitude, scan in zip(local_fields[1:], masks[1:], magnitudes[1:], scans[1:]):
@@ -87,6 +98,8 @@ class Views:
         self.xp, self.scan = namespace(local_fields), scan
         if len(local_fields) != len(b0_dirs):
             raise ShapeError(f"{len(local_fields)} fields and {len(b0_dirs)} directions of B0; expected one for each")
+        if not all(np.isfinite(b).all() and np.linalg.norm(b) > 0 for b in b0_dirs.tolist()):
+            raise InputError(f"b0_dirs = {b0_dirs.tolist()}, expected a direction other than 0 for each orientation")
         self.directions = [np.array(b) / np.linalg.norm(b) for b in b0_dirs.tolist()]
         self.box = Box.around(mask, tuple(MARGIN_MM / v for v in scan.voxel_mm))
         self.inside = self.box.crop(mask)

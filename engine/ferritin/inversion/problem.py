@@ -14,6 +14,8 @@ from ferritin.ops.dipole import Dipole
 from ferritin.ops.slabs import each, slabs
 from ferritin.stages import Record, Susceptibility
 
+LEAST_NOISE = np.float32(1e-12)
+"""Noise [Hz] below which a map is taken at this: its squares stay finite."""
 MARGIN_MM = 40.0
 """Empty space between the mask and its periodic image; with it the field of a head is right to 0.3 % of itself."""
 
@@ -71,7 +73,7 @@ class Problem:
         count = int(usable.sum())
         if count == 0:
             raise InputError("field_noise is nowhere positive inside the mask; leave it out, or give its map in Hz")
-        weight = xp.where(usable, 1 / xp.where(usable, noise, np.float32(1)), np.float32(0))
+        weight = xp.where(usable, 1 / xp.where(usable, xp.maximum(noise, LEAST_NOISE), np.float32(1)), np.float32(0))
         scale = float((weight * weight).sum(dtype=np.float64) / count) ** 0.5
         weight *= np.float32(1 / scale)
         return weight, 1 / scale / self.scan.hz_per_ppm

@@ -72,6 +72,10 @@ def sparse_sources(
     auto = outside == "auto"
     if not lambda_ > 0 or not (auto or 0 < outside <= 1):
         raise ParameterError(f"lambda = {lambda_}, outside = {outside}; expected lambda > 0 and outside in (0, 1]")
+    if not all(x is None or x > 0 for x in (edges, own_edges, reject)):
+        raise ParameterError(
+            f"edges = {edges}, own_edges = {own_edges}, reject = {reject}; expected numbers above 0, or none"
+        )
     prior = xp.where(problem.inside, np.float32(lambda_), np.float32(lambda_ if auto else lambda_ * outside))
     if auto:
         far = depth_mm(~problem.inside, scan.voxel_mm, walls=False, reach_mm=NEAR_MM) > NEAR_MM
@@ -111,7 +115,15 @@ def sparse_sources(
         least_spread=LEAST_SPREAD,
         revisions=revisions,
     )
-    return solver.solve(xp, stop)[0], tuple(notes)
+    chi, _ = solver.solve(xp, stop)
+    late = [
+        what
+        for at, what in ((PRICE_AT, "the price of outer sources"), (EDGES_AT, "edges of the map itself"))
+        if at in revisions and stop.done <= at
+    ]
+    if late:
+        notes.append(f"stopped after {stop.done} iterations, before {' and '.join(late)} came into it")
+    return chi, tuple(notes)
 
 
 def _share(problem: Problem, outer: Any) -> float:

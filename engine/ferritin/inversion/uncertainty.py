@@ -18,13 +18,13 @@ import numpy as np
 from ferritin.errors import ParameterError
 from ferritin.inversion.noise import noise_level
 from ferritin.inversion.problem import Problem
+from ferritin.inversion.weight import ON_THE_DATA
 from ferritin_kernels import box_mean
 
 WEAKER = 0.28
 """λ of the map that stands for the truth, over that of the map in question."""
 STRONGER = 4.0
 """The same for a λ that weighs the data."""
-ON_THE_DATA = ("medi",)
 
 
 def standard_deviation(

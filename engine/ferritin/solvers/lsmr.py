@@ -21,6 +21,9 @@ def lsmr(xp: Any, forward: Callable[[Any], Any], adjoint: Callable[[Any], Any], 
     u, beta = _unit(xp, data.copy())
     v, alpha = _unit(xp, adjoint(u))
     start = alpha * beta
+    if not float(start) > 0:  # nothing to explain
+        stop.step(0.0)
+        return xp.zeros_like(v)
     zeta_bar, alpha_bar = start, alpha
     rho, rho_bar, c_bar, s_bar = 1.0, 1.0, 1.0, 0.0
     h, h_bar, x = v.copy(), xp.zeros_like(v), xp.zeros_like(v)

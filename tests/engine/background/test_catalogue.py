@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ferritin import background
-from ferritin.errors import ParameterError
+from ferritin.errors import InputError, ParameterError
 from ferritin.registry import methods
 from properties.fields import grid, scan_of, sphere_field
 
@@ -80,6 +80,10 @@ def test_homodyne_of_wrapped_echoes():
     [
         ("sharp", {"threshold": 1.0}),
         ("sharp", {"radius_mm": 60.0}),
+        ("sharp", {"radius_mm": 0.5}),
+        ("resharp", {"radius_mm": 0.5}),
+        ("ismv", {"radius_mm": 0.5}),
+        ("msmv", {"radius_mm": 0.5}),
         ("resharp", {"lambda_": -1.0}),
         ("msmv", {"threshold": 0.0}),
         ("highpass", {"sigma_mm": 0.0}),
@@ -94,3 +98,9 @@ def test_absurd_parameters_are_refused(name, bad):
 def test_absurd_window_is_refused():
     with pytest.raises(ParameterError, match="window"):
         background.homodyne(np.zeros((1, *MASK.shape), np.complex64), MASK, SCAN, window=2.0)
+
+
+def test_a_slice_has_no_laplacian():
+    slice_ = MASK & (np.arange(72) == 36)
+    with pytest.raises(InputError, match="three voxels thick"):
+        background.harperella(OUTER, slice_, SCAN)

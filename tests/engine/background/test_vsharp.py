@@ -52,3 +52,14 @@ def test_rounding_in_the_voxel_size_changes_nothing():
 def test_absurd_parameters_are_refused(bad):
     with pytest.raises(ParameterError, match="vsharp"):
         vsharp(np.zeros(SCAN.shape, np.float32), MASK, SCAN, **bad)
+
+
+@pytest.mark.parametrize(("voxel", "largest"), [((1.0, 1.0, 2.5), 12.0), ((1.0, 1.0, 1.0), 6.4)])
+def test_the_smallest_ball_has_the_longest_voxel_edge_as_radius(voxel, largest):
+    """Along an axis of short edges the mask loses as many voxels as that radius holds, whatever the largest ball."""
+    scan = scan_of((40, 40, 24), voxel)
+    mask = np.zeros(scan.shape, bool)
+    mask[5:35, 5:35, 3:21] = True
+    kept = vsharp(np.zeros(scan.shape, np.float32), mask, scan, radius_mm=largest).mask
+    lost = int(max(voxel) / voxel[0])
+    assert np.flatnonzero(kept[:, 20, 12])[[0, -1]].tolist() == [5 + lost, 34 - lost]

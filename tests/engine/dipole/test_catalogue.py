@@ -1,5 +1,7 @@
 """Every inversion on six spheres: slope, angle of B0, scaling with the field, and what each promises beside."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -169,3 +171,39 @@ def test_star_takes_strong_sources_first():
 def test_absurd_parameters_are_refused(name, bad):
     with pytest.raises(ParameterError):
         run(name, FIELD, **bad)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_field_is_no_susceptibility(name):
+    found = getattr(dipole, name)(np.zeros_like(FIELD), MASK, SCAN).chi
+    assert np.abs(found).max() < 1e-6
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_lies_outside_the_mask_is_not_looked_at(name):
+    few = {"iterations": 2} if "iterations" in inspect.signature(getattr(dipole, name)).parameters else {}
+    holes = np.where(MASK, FIELD, np.nan).astype(np.float32)
+    plain, other = (getattr(dipole, name)(f, MASK, SCAN, **(CASES[name][0] | few)).chi for f in (FIELD * MASK, holes))
+    np.testing.assert_array_equal(other, plain)
+
+
+def test_ilsqr_knows_no_order_of_axes():
+    scan, mask, _, _, field = six_spheres((1.0, 1.2, 1.5), (0.5, 0.3, 0.8), n=32)
+    plain = dipole.ilsqr(field, mask, scan, iterations=10).chi
+    turn = scan.affine[:, [2, 0, 1, 3]]
+    turned = scan.replace(affine=turn, shape=tuple(scan.shape[a] for a in (2, 0, 1)))
+    np.testing.assert_allclose(turned.b0_dir, np.array(scan.b0_dir)[[2, 0, 1]])
+    other = dipole.ilsqr(
+        np.ascontiguousarray(field.transpose(2, 0, 1)),
+        np.ascontiguousarray(mask.transpose(2, 0, 1)),
+        turned,
+        iterations=10,
+    ).chi.transpose(1, 2, 0)
+    assert np.linalg.norm(other - plain) < 5e-3 * np.linalg.norm(plain)
+
+
+def test_medi_without_a_magnitude_is_medi_with_a_flat_one():
+    flat = MASK.astype(np.float32)
+    blind = run("medi", FIELD, iterations=2).chi
+    seeing = run("medi", FIELD, s0=flat, r2star=0 * flat, edge_share=0.0, iterations=2).chi
+    np.testing.assert_allclose(seeing, blind, atol=1e-5)

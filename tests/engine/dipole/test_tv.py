@@ -106,7 +106,9 @@ def test_edges_of_the_map_itself_undo_the_shrinkage_of_its_jumps():
     assert slope(seeing, chi, labels) > 0.9
 
 
-@pytest.mark.parametrize("bad", [{"lambda_": 0.0}, {"outside": 0.0}, {"iterations": 0}])
+@pytest.mark.parametrize(
+    "bad", [{"lambda_": 0.0}, {"outside": 0.0}, {"iterations": 0}, {"reject": 0}, {"own_edges": 0}]
+)
 def test_absurd_parameters_are_refused(bad):
     scan, mask, _, _, field = six_spheres(n=32)
     with pytest.raises(ParameterError):
@@ -117,3 +119,13 @@ def test_noise_map_without_noise_is_refused():
     scan, mask, _, _, field = six_spheres(n=32)
     with pytest.raises(InputError, match="field_noise"):
         tv(field, mask, scan, np.zeros_like(field))
+
+
+def test_a_run_that_ends_before_the_prior_is_settled_says_so():
+    scan, mask, _, _, field = six_spheres(n=32)
+    notes = [
+        " ".join(tv(field, mask, scan, lambda_=1e-4, tolerance=0, iterations=n).record.notes) for n in (15, 30, 31)
+    ]
+    assert "before the price of outer sources and edges of the map itself" in notes[0]
+    assert "before edges of the map itself" in notes[1]
+    assert "before" not in notes[2]

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from engine.solvers.test_registration import image, rigid
 from ferritin.dipole import cosmos
-from ferritin.errors import FerritinError, ShapeError
+from ferritin.errors import FerritinError, InputError, ShapeError
 from ferritin.inversion.orientations import align
 from ferritin.run.cli import cli
 from ferritin.scan import Scan
@@ -131,3 +131,17 @@ def test_numbers_of_volumes_must_agree(head):
     fields, masks, magnitudes, scans = zip(*head)
     with pytest.raises(ShapeError, match="the same number"):
         align(fields, masks[:3], magnitudes, scans)
+
+
+def test_field_strengths_must_agree(head):
+    fields, masks, magnitudes, scans = zip(*head)
+    other = scans[1].replace(b0_t=7.0, f0_hz=None)
+    with pytest.raises(InputError, match="one field strength"):
+        align(fields, masks, magnitudes, (scans[0], other, *scans[2:]))
+
+
+def test_a_direction_of_nothing_is_refused(aligned, head):
+    directions = aligned.b0_dirs.copy()
+    directions[1] = 0
+    with pytest.raises(InputError, match="other than 0"):
+        cosmos(aligned.local_fields, directions, aligned.mask, head[0][3])

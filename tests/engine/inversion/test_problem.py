@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ferritin.errors import ParameterError
+from ferritin.errors import InputError, ParameterError
 from ferritin.inversion.edges import ease_at_own_edges, edge_weight, mean_magnitude
 from ferritin.inversion.problem import Problem
 from properties.fields import scan_of
@@ -70,3 +70,21 @@ def test_mean_magnitude_is_that_of_the_decay():
     s0, r2star = np.full((2, 2, 2), 3, np.float32), np.full((2, 2, 2), 40, np.float32)
     expected = np.sqrt(np.mean([(3 * np.exp(-40 * t)) ** 2 for t in te]))
     assert mean_magnitude(np, s0, r2star, te) == pytest.approx(expected)
+
+
+def test_maps_without_echo_times_have_the_magnitude_of_their_s0():
+    s0 = np.full((2, 2, 2), 3, np.float32)
+    assert mean_magnitude(np, s0, s0, ()) is s0
+
+
+def test_a_magnitude_of_nothing_is_refused():
+    with pytest.raises(InputError, match="nowhere positive"):
+        edge_weight(np, np.zeros(SCAN.shape, np.float32), MASK, SCAN.voxel_mm, 2.0)
+
+
+def test_a_noise_of_next_to_nothing_stays_a_number():
+    noise = np.full(SCAN.shape, 0.5, np.float32)
+    noise[tuple(np.argwhere(MASK)[0])] = 1e-25
+    weight, sd = Problem(np.zeros(SCAN.shape, np.float32), MASK, SCAN).weights(noise)
+    assert np.isfinite(weight).all()
+    assert sd > 0

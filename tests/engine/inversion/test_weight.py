@@ -5,11 +5,12 @@ import pytest
 
 from engine.dipole.phantoms import six_spheres
 from ferritin import registry
-from ferritin.dipole import closed_form, tkd, tv
+from ferritin.dipole import closed_form, medi, tkd, tv
 from ferritin.errors import ParameterError
 from ferritin.inversion.noise import noise_level
 from ferritin.inversion.problem import Problem
 from ferritin.inversion.weight import corner
+from ferritin.scan import Scan
 
 SD_PPM = 2e-3
 
@@ -81,9 +82,42 @@ def test_discrepancy_grows_with_the_noise():
 
 def test_what_cannot_be_is_said():
     scan, mask, _, field, _ = noisy(n=32)
-    with pytest.raises(ParameterError, match="expected a number or one of auto, l-curve"):
+    with pytest.raises(ParameterError, match="lambda = 'best', expected auto or l-curve"):
         tv(field, mask, scan, lambda_="best")
     with pytest.raises(ParameterError, match="needs a method that weights its data"):
         closed_form(field, mask, scan, lambda_="cross-validation")  # its field is transformed as a whole
     assert "lambda" not in {p.name for p in registry.find("dipole", "tkd").parameters}
     assert tkd(field, mask, scan).chi_sd is None
+
+
+def test_discrepancy_of_a_weight_on_the_data():
+    """MEDI's lambda weighs the data: the rule has to walk the other way, and finds a map that is better than none."""
+    scan, mask, chi, field, noise = noisy(1e-2, n=32)
+    truth = (chi - chi[mask].mean())[mask]
+    found = medi(field, mask, scan, noise, lambda_="discrepancy")
+    assert np.linalg.norm(found.chi[mask] - truth) < 0.8 * np.linalg.norm(truth)
+
+
+def test_l_curve_comes_near_the_best_weight():
+    scan, mask, chi, field, _ = noisy(2e-3, n=32)
+    truth = (chi - chi[mask].mean())[mask]
+
+    def error(weight):
+        return np.linalg.norm(closed_form(field, mask, scan, lambda_=weight).chi[mask] - truth)
+
+    assert error("l-curve") < 1.4 * min(error(w) for w in np.geomspace(1e-4, 1, 17))
+
+
+def test_a_curve_without_a_corner_is_said():
+    bulge = np.linspace(0, np.pi / 2, 10)
+    assert corner(np.sin(bulge), np.cos(bulge)) is None
+
+
+@pytest.mark.parametrize("thick", [1, 2])
+def test_noise_of_few_slices(thick):
+    scan = Scan((0.004, 0.012), 7.0, np.diag([1.0, 1.0, 3.0, 1.0]), (64, 64, 8))
+    mask = np.zeros(scan.shape, bool)
+    mask[4:60, 4:60, 3 : 3 + thick] = True
+    field = (np.random.default_rng(0).standard_normal(scan.shape) * mask * 1e-2 * scan.hz_per_ppm).astype(np.float32)
+    problem = Problem(field, mask, scan)
+    assert noise_level(problem, problem.weights()[0]) == pytest.approx(1e-2, rel=0.2)
