@@ -85,6 +85,43 @@ def test_another_inversion_reuses_all_before_it(scan, out, tmp_path):
     assert computed == ["dipole"]
 
 
+def test_what_is_reused_keeps_its_record(scan, out, tmp_path):
+    """Method, cost and findings of a stage stay with it, also of those whose products were not written."""
+    import shutil
+
+    shutil.copytree(out, tmp_path / "out")
+    recon(scan / "raw.h5", "-o", tmp_path / "out", "--set", "dipole.method=tkd")
+    first, second = ({info["stage"]: info for info in said(folder)["stages"]} for folder in (out, tmp_path / "out"))
+    assert list(first) == list(second)
+    for stage in set(first) - {"dipole"}:
+        assert second[stage] == first[stage] | {"reused": True}
+    anat = [folder / "sub-01" / "anat" / "sub-01_desc-total_fieldmap.json" for folder in (out, tmp_path / "out")]
+    assert json.loads(anat[0].read_text()) == json.loads(anat[1].read_text())
+
+
+def test_what_a_smaller_run_leaves_alone_stays_listed(scan, out, tmp_path):
+    import shutil
+
+    shutil.copytree(out, tmp_path / "out")
+    recon(scan / "raw.h5", "-o", tmp_path / "out", "--until", "r2star", "--set", "mask.method=signal")
+    assert set(said(out)["files"]) <= set(said(tmp_path / "out")["files"])
+    stages = {info["stage"]: info for info in said(tmp_path / "out")["stages"]}
+    assert stages["mask"]["method"] == "signal"
+    before = next(info for info in said(out)["stages"] if info["stage"] == "dipole")
+    assert stages["dipole"] == before | {"reused": True}
+
+
+def test_maps_of_another_scan_are_not_overwritten(scan, out, tmp_path):
+    import shutil
+
+    shutil.copytree(out, tmp_path / "out")
+    other = tmp_path / "other.h5"
+    other.write_bytes((scan / "raw.h5").read_bytes() + b"\0")
+    with pytest.raises(FerritinError, match=r"holds the maps of other data \(raw\.h5, .*; the input is other\.h5"):
+        recon(other, "-o", tmp_path / "out")
+    assert said(tmp_path / "out") == said(out)
+
+
 def test_until_makes_only_what_is_needed(scan, tmp_path):
     recon(scan / "raw.h5", "-o", tmp_path / "out", "--until", "r2star")
     names = {p.name for p in (tmp_path / "out").rglob("*.nii.gz")}
@@ -107,6 +144,7 @@ def test_an_outside_mask_takes_the_place_of_ours(scan, tmp_path):
         (["--until", "nothing"], "neither a stage"),
         (["--polarity", "+-"], "polarity"),
         (["--start-from", "dipole"], "run once without it"),
+        (["--te-ms", "0.004", "0.012"], "look like seconds"),
     ],
 )
 def test_wrong_options_are_one_line_and_leave_nothing(scan, tmp_path, options, word):

@@ -102,3 +102,39 @@ def test_inspect(tmp_path, monkeypatch, capsys, fault):
     code, said = run(monkeypatch, capsys, "inspect", tmp_path / "scan.h5")
     assert code == 1
     assert word in said
+
+
+def test_ctrl_c_is_no_wrong_input(tmp_path, monkeypatch, capsys):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ferritin.run.recon.recon", stopped)
+    code, said = run(monkeypatch, capsys, "recon", tmp_path, "-o", tmp_path / "out", "--quiet")
+    assert code == 130
+    assert "ferritin: stopped" in said
+
+
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "out/sub-01")
+
+    monkeypatch.setattr("ferritin.run.recon.recon", full)
+    code, said = run(monkeypatch, capsys, "recon", tmp_path, "-o", tmp_path / "out", "--quiet")
+    assert code == 1
+    assert said.strip().splitlines() == [
+        "ferritin: out/sub-01: No space left on device; nothing half-written stands under its name"
+    ]
+
+
+def test_wrong_usage_and_help(monkeypatch, capsys):
+    assert run(monkeypatch, capsys, "recon")[0] == 2
+    assert run(monkeypatch, capsys, "--help")[0] == 0
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work(tmp_path, monkeypatch):
+    from ferritin.errors import InputError
+    from ferritin.io.derivatives import Derivatives
+
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    with pytest.raises(InputError, match="cannot be written to"):
+        Derivatives(tmp_path / "new" / "out", "01")

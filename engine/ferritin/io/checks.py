@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ferritin.errors import FormatError, InputError, ParameterError
+from ferritin.errors import FormatError, HeaderError, InputError, ParameterError
 from ferritin.scan import Scan
 from ferritin.units import ms_to_s
 
@@ -39,7 +39,11 @@ def content_hash(path: Path) -> str:
 
 
 def echo_times_s(te_ms: Sequence[float] | None) -> tuple[float, ...] | None:
-    """Echo times given by the user [ms] in seconds; None stays None."""
+    """Echo times given by the user [ms] in seconds; None stays None. Raises HeaderError for what must be seconds."""
+    if te_ms and max(te_ms) < 0.3:
+        raise HeaderError(
+            f"echo times {[float(t) for t in te_ms]} look like seconds, expected ms (--te-ms 4 12 20, say)"
+        )
     return None if te_ms is None else tuple(ms_to_s(float(t)) for t in te_ms)
 
 

@@ -19,7 +19,7 @@ from ferritin.errors import InputError
 from ferritin.io import sidecar
 from ferritin.io.writing import plain, write_json, write_nifti, write_text
 from ferritin.scan import Scan
-from ferritin.stages import ARTIFACTS
+from ferritin.stages import ARTIFACTS, STAGES
 
 LONGEST_T2STAR_S = 10.0
 """T2* is written as at most this: echoes over some tens of ms cannot tell a slower decay from none."""
@@ -56,6 +56,12 @@ class Derivatives:
     def __init__(self, out: str | Path, subject: str):
         self.out, self.subject = Path(out), subject
         self.description = self._description()
+        for folder in (self.out, self.out / self.prefix, self.out / self.prefix / "anat"):
+            there = next(f for f in (folder, *folder.absolute().parents) if f.exists())
+            if not os.access(there, os.W_OK | os.X_OK):
+                raise InputError(
+                    f"{there} cannot be written to; change its permissions, or give another folder with -o"
+                )
 
     @property
     def prefix(self) -> str:
@@ -146,21 +152,29 @@ class Writer:
         """Have `write(path)` make the report page."""
         return self._add(f"{self.tree.prefix}_report.html", write)
 
-    def record(self, maps: Any, verdicts: Any) -> Path:
-        """Write the run's record: scan, stages with their cost, verdicts, findings, what could not be made, files."""
-        scan = maps.scan
+    def record(self, maps: Any, verdicts: Any, earlier: Any = None) -> Path:
+        """Write the run's record: scan, stages with their cost, verdicts, findings, what could not be made, files.
+
+        earlier : the record of the run before, by `files` (artifact to name) and `stages` (name to StageInfo). What
+            still stands of it, and this run has not made anew, stays listed.
+        """
+        scan, stages = maps.scan, {info.stage: info for info in maps.stages}
+        files = dict(self.files)
+        if earlier is not None:
+            stood = {n: f for n, f in earlier.names.items() if (self.tree.out / self.tree.prefix / f).exists()}
+            files, stages = stood | files, {**earlier.stages, **stages}
         content = {
             "ferritin": sidecar.versions()["ferritin"],
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": sidecar.versions(),
             "input": dict(scan.provenance),
             "scan": _facts(scan),
-            "stages": list(maps.stages),
+            "stages": sorted(stages.values(), key=lambda info: list(STAGES).index(info.stage)),
             "verdicts": list(verdicts),
             "warnings": [str(finding) for finding in scan.findings],
             "findings": list(scan.findings),
             "missing": dict(maps.missing),
-            "files": self.files,
+            "files": files,
         }
         return self._add(f"{self.tree.prefix}_recon.json", lambda path: write_json(path, content))
 

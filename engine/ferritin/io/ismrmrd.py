@@ -200,7 +200,7 @@ def _echo_times(
         raise HeaderError(f"{path}: no echo times in the header; give them with --te-ms")
     if len(te) < n_echoes or (te_ms is not None and len(te) != n_echoes):
         raise HeaderError(f"{path}: lines of {n_echoes} echoes, but echo times {ms} ms; give one for each with --te-ms")
-    if te_ms is None and max(te) < 3e-4:
+    if max(te) < 3e-4:
         raise HeaderError(f"{path}: echo times {ms} ms look like seconds, expected ms; give them with --te-ms")
     if len(te) > n_echoes:
         findings.append(Finding(f"{len(te)} echo times for {n_echoes} echoes", f"the first {n_echoes} are used"))

@@ -37,6 +37,8 @@ class Spool:
 
     Raises
     ------
+    InputError
+        The folder is not there or cannot be written to.
     MemoryLimitError
         The folder's disk has not enough room.
     """
@@ -54,7 +56,10 @@ class Spool:
                 f"{folder} has {free / 2**30:.1f} GiB free, but this scan's lines need {self.nbytes / 2**30:.1f} GiB "
                 "for a while; set TMPDIR to a folder on a larger disk"
             )
-        self._fd, name = tempfile.mkstemp(dir=folder, prefix="ferritin-")
+        try:
+            self._fd, name = tempfile.mkstemp(dir=folder, prefix="ferritin-")
+        except OSError as why:
+            raise InputError(f"scratch folder {folder} cannot be written to ({why.strerror}); name another") from why
         os.unlink(name)
         self.close = weakref.finalize(self, os.close, self._fd)
         """Give the disk space back, at once rather than with the object."""

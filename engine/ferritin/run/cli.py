@@ -1,7 +1,7 @@
 """The command `ferritin`. Each sub-command is a file in commands/, imported when it is called.
 
 Exit status: 0 done; 1 the input or the options are wrong (one clear line, nothing written); 2 usage; 3 done, but a QC
-verdict failed.
+verdict failed; 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -37,12 +37,19 @@ def cli() -> None:
 def main() -> None:
     """Entry point: errors that ferritin raises become one line and exit status 1."""
     try:
-        cli(standalone_mode=True)
+        sys.exit(cli(standalone_mode=False))
     except FerritinError as why:
         click.echo(f"ferritin: {' '.join(str(why).split())}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        click.echo("ferritin: stopped; finished stages are kept only if they were written", err=True)
+    except OSError as why:  # a full disk, say, in the middle of writing
+        where = f"{why.filename}: " if why.filename else ""
+        click.echo(f"ferritin: {where}{why.strerror or why}; nothing half-written stands under its name", err=True)
+        sys.exit(1)
+    except click.ClickException as why:
+        why.show()
+        sys.exit(why.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("ferritin: stopped; what had not come to its end has written nothing", err=True)
         sys.exit(130)
 
 

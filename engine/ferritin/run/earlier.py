@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ferritin.errors import InputError
 from ferritin.io.nifti import load_volume
+from ferritin.run.info import StageInfo
 from ferritin.stages import ARTIFACTS, STAGES
 
 
@@ -25,14 +27,17 @@ class Earlier:
         self.allowed = allowed
         try:
             self.said = json.loads((self.folder / f"sub-{subject}_recon.json").read_text())
-            self.keys = {info["stage"]: info["key"] for info in self.said["stages"]}
+            self.stages = {said["stage"]: StageInfo.earlier(said) for said in self.said["stages"]}
         except (OSError, ValueError, KeyError, TypeError):
-            self.said, self.keys = {}, {}
+            self.said, self.stages = {}, {}
 
-    def reuse(self, stage: str, key: str) -> Mapping[str, Any] | None:
-        """The stage's products when its key is unchanged and all its maps are there."""
-        if self.keys.get(stage) != key or (self.allowed is not None and stage not in self.allowed):
-            return None
+    def info(self, stage: str, key: str) -> StageInfo | None:
+        """What that run said of the stage, when its key is unchanged."""
+        info = self.stages.get(stage)
+        return info if info and info.key == key and (self.allowed is None or stage in self.allowed) else None
+
+    def products(self, stage: str) -> Mapping[str, Any] | None:
+        """The maps that the stage wrote; None unless all of them are there."""
         products = {}
         for name in STAGES[stage].produces:
             path = self._path(name)
@@ -49,9 +54,24 @@ class Earlier:
         return self.folder / f"sub-{self.subject}_report.html"
 
     @property
+    def names(self) -> Mapping[str, str]:
+        """By artifact, the maps that the run wrote: paths in the subject's folder."""
+        return self.said.get("files", {})
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """The maps that the run wrote."""
-        return tuple(self.folder / name for name in self.said.get("files", {}).values())
+        return tuple(self.folder / name for name in self.names.values())
+
+    def require_same_input(self, provenance: Mapping[str, Any]) -> None:
+        """Raise InputError when the folder holds the maps of other data under this subject's name."""
+        there = self.said.get("input", {})
+        if "hash" in there and there["hash"] != provenance.get("hash"):
+            raise InputError(
+                f"{self.folder} holds the maps of other data ({there.get('file')}, {there['hash'][-8:]}; the input is "
+                f"{provenance.get('file')}, {str(provenance.get('hash'))[-8:]}); give another --subject, or another "
+                "folder with -o, or remove that one"
+            )
 
     def complete(self) -> bool:
         """Whether everything that the run wrote still stands."""

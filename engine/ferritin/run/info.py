@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ferritin.stages import Record
@@ -34,3 +34,12 @@ class StageInfo:
         out = asdict(self)
         record = out.pop("record")
         return out | record
+
+    @classmethod
+    def earlier(cls, said: Mapping[str, Any]) -> StageInfo:
+        """What an earlier run said of a stage by `as_dict`, as reused. Raises TypeError when it is something else."""
+        names = {f.name for f in fields(Record)}
+        record = {name: value for name, value in said.items() if name in names}
+        record["notes"] = tuple(record.get("notes", ()))
+        others = {name: value for name, value in said.items() if name not in names}
+        return cls(**others | {"record": Record(**record), "reused": True})

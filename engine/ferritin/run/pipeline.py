@@ -5,19 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from ferritin import backend
 from ferritin.errors import FerritinError, InputError
 from ferritin.run.cache import data_key, stage_key
+from ferritin.run.config import checked
 from ferritin.run.info import StageInfo
-from ferritin.run.plan import Plan, Step, default_targets, make_plan
+from ferritin.run.plan import Plan, Step, default_targets, make_plan, targets_until
 from ferritin.run.progress import Progress
 from ferritin.scan import Scan
 from ferritin.stages import ARTIFACTS, STAGES, check
 
-Reuse = Callable[[str, str], Mapping[str, Any] | None]
-"""(stage, key) to the stage's products from an earlier run, or None."""
+
+class Earlier(Protocol):
+    """Results of an earlier run: what it said of a stage with this key, and what the stage made; None without."""
+
+    def info(self, stage: str, key: str) -> StageInfo | None: ...
+
+    def products(self, stage: str) -> Mapping[str, Any] | None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +57,7 @@ def reconstruct(
     mask: Any = None,
     keep: Collection[str] = (),
     progress: Progress | None = None,
-    reuse: Reuse = lambda stage, key: None,
+    earlier: Earlier | None = None,
 ) -> Maps:
     """Reconstruct a scan: from what its file supplies to the wanted artifacts.
 
@@ -59,7 +65,7 @@ def reconstruct(
     ----------
     scan : Scan
         From `ferritin.read`; its `data` holds `raw` or `echoes`, or any later artifact.
-    targets : names of artifacts, optional
+    targets : names of artifacts, or one, optional
         What to make; only the stages that these need are run. When not given: R2 of spin echoes, everything else of
         gradient echoes. What cannot be made (one echo has no R2*) is in `missing` with its reason.
     settings : {stage: {"method": name, parameter: value}}, optional
@@ -70,8 +76,8 @@ def reconstruct(
         Takes the place of the `mask` stage.
     keep : names of artifacts
         Intermediate artifacts to return as well, for example `echoes`.
-    reuse : callable (stage, key) -> products or None
-        Results of an earlier run.
+    earlier : results of an earlier run, optional
+        Stages whose input and options are unchanged are taken from it.
 
     Returns
     -------
@@ -80,16 +86,20 @@ def reconstruct(
     Raises
     ------
     FerritinError
-        With the stage and method in its message.
+        With the stage and method in its message; or a target, stage, method or parameter is not known.
     """
     targets = default_targets(scan.sequence) if targets is None else targets
+    targets = (targets,) if isinstance(targets, str) else tuple(targets)
+    for name in targets:
+        targets_until(name)
+    checked(settings or {})
     available = dict(scan.data)
     if mask is not None:
         available["mask"] = mask
     available |= _given_masks(available)
     plan = make_plan(targets, available, scan.n_echoes, settings or {})
     _require_sequence(plan, scan)
-    run = _Run(scan, plan, backend.device_of(device), progress or Progress.silent(), reuse)
+    run = _Run(scan, plan, backend.device_of(device), progress or Progress.silent(), earlier)
     return run.execute(available, {*targets, *keep})
 
 
@@ -122,10 +132,11 @@ class _Run:
     plan: Plan
     device: str
     progress: Progress
-    reuse: Reuse
+    earlier: Earlier | None
     values: dict[str, Any] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict)
+    said: dict[str, StageInfo] = field(default_factory=dict)
 
     def execute(self, available: Mapping[str, Any], wanted: Collection[str]) -> Maps:
         for name, value in available.items():
@@ -134,15 +145,16 @@ class _Run:
         self._keep(available, wanted)
         found = self._look_up()
         steps = self._needed(found, wanted)
-        infos = []
+        infos = dict(self.said)
         with self.progress.stages([s.stage for s in steps]) as bars:
             for i, step in enumerate(steps):
                 with bars.stage(step.stage, step.method.name) as advance:
                     info, products = found.get(step.stage) or self._compute(step, advance)
                 self._store(step, info.key, products, wanted)
-                infos.append(info)
+                infos[step.stage] = info
                 self._forget(steps[i + 1 :], found)
-        return Maps(self.scan, self.kept, tuple(infos), self.plan.missing)
+        order = [s.stage for s in self.plan.steps if s.stage in infos]
+        return Maps(self.scan, self.kept, tuple(infos[stage] for stage in order), self.plan.missing)
 
     def _look_up(self) -> dict[str, tuple[StageInfo, Mapping[str, Any]]]:
         """Results of an earlier run for the steps whose key is unchanged. Keys need no data, so all come first."""
@@ -150,10 +162,12 @@ class _Run:
         for step in self.plan.steps:
             key = stage_key(step, keys, _version())
             keys |= dict.fromkeys(map(step.product, step.method.produces), key)
-            products = self.reuse(step.stage, key)
-            if products is not None:
-                info = StageInfo(step.stage, step.method.name, step.method.source, _public(step), reused=True, key=key)
-                found[step.stage] = info, products
+            info = self.earlier and self.earlier.info(step.stage, key)
+            if info:
+                self.said[step.stage] = info  # also of stages whose products were not written, and fed others
+                products = self.earlier.products(step.stage)
+                if products is not None:
+                    found[step.stage] = info, products
         return found
 
     def _needed(self, found: Collection[str], wanted: Collection[str]) -> list[Step]:

@@ -61,7 +61,7 @@ class Outcome:
 
     def summary(self) -> str:
         """A few lines for the terminal."""
-        seconds = sum(info.seconds for info in self.maps.stages)
+        seconds = sum(info.seconds for info in self.maps.stages if not info.reused)
         lines = [f"{len(self.files)} maps in {seconds:.1f} s; report: {self.report}"]
         if self.reused_all:
             lines = [f"nothing to do, {len(self.files)} maps are up to date; report: {self.report}"]
@@ -92,18 +92,20 @@ def recon(path: str | Path, out: str | Path, options: Options, progress: Progres
     files = Derivatives(out, subject)
     require(scan, size_in_bytes(options.memory))
     earlier = Earlier(out, subject, _before(options.start_from))
+    earlier.require_same_input(scan.provenance)
     maps = reconstruct(
         scan, targets=targets, settings=options.settings, device=options.device, mask=mask, keep=keep,
-        progress=progress, reuse=earlier.reuse,
+        progress=progress, earlier=earlier,
     )  # fmt: skip
     _require_start(options.start_from, maps)
+    _require_target(options.until, maps)
     verdicts = judge(maps)
     if maps.stages and all(info.reused for info in maps.stages) and earlier.complete():
         return Outcome(maps, earlier.files, verdicts, earlier.report, reused_all=True)
     with files.writing() as writer:
         written = writer.maps(maps)
         report = writer.report(lambda file: write_report(file, maps, verdicts))
-        writer.record(maps, verdicts)
+        writer.record(maps, verdicts, earlier)
     return Outcome(maps, written, verdicts, report)
 
 
@@ -151,6 +153,14 @@ def _before(start: str | None) -> frozenset[str] | None:
     targets_until(start)
     names = list(STAGES)
     return frozenset(names[: names.index(start if start in STAGES else maker(start))])
+
+
+def _require_target(until: str | None, maps: Maps) -> None:
+    """`--until` asks for one thing; a run that cannot make it is an error."""
+    if until is None or (name := targets_until(until)[0]) in maps.artifacts:
+        return
+    why = maps.missing.get(name, f"{maker(name)} does not make it with these options; see `ferritin methods`")
+    raise InputError(f"--until {until}: no {name}: {why}")
 
 
 def _require_start(start: str | None, maps: Maps) -> None:
