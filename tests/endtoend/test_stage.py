@@ -45,7 +45,7 @@ def test_dipole_inverts_the_field_of_a_sphere_in_hz_to_ppm(tmp_path):
 def test_background_writes_the_local_field_and_its_mask(tmp_path):
     files = save(tmp_path, total_field=(3 * X * Y + Z).astype(np.float32), mask=(RADIUS < 20).astype(np.uint8))
     stage("background", "--method", "vsharp", *files, "--b0", 7, "-o", tmp_path / "out")
-    mask = nib.load(tmp_path / "out" / "mask.nii.gz").get_fdata() > 0
+    mask = nib.load(tmp_path / "out" / "local_mask.nii.gz").get_fdata() > 0
     local = nib.load(tmp_path / "out" / "local_field.nii.gz").get_fdata()
     assert 0 < mask.sum() < (RADIUS < 20).sum()
     assert np.abs(local[mask]).max() < 0.01 * np.abs(3 * X * Y + Z)[mask].max()

@@ -31,20 +31,33 @@ def region_table(
     -------
     list of dict
         sd is that of the sample (n − 1), NaN for one voxel. A label without a voxel to count has voxels = 0 and NaN.
+
+    Raises
+    ------
+    ShapeError, InputError
+        The shapes differ, the labels are not whole numbers, or no voxel with a label counts.
     """
-    if volume.shape != labels.shape or (mask is not None and mask.shape != labels.shape):
-        raise ShapeError(
-            f"the map has shape {volume.shape}, the labels {labels.shape}; resample them to the map's grid"
-        )
-    whole = np.rint(labels).astype(np.int64)
-    if np.abs(labels - whole).max(initial=0) > 1e-3:
+    for name, array in (("label image", labels), ("mask", mask)):
+        if array is not None and array.shape != volume.shape:
+            raise ShapeError(
+                f"the {name} has shape {array.shape}, the map {volume.shape}; resample the {name} to the map's grid"
+            )
+    with np.errstate(invalid="ignore"):
+        whole = np.rint(labels).astype(np.int64)
+    if not np.abs(labels - whole).max(initial=0) <= 1e-3:  # NaN too
         raise InputError("the labels are not whole numbers; give a label image, or threshold a probability map first")
     wanted = np.unique(whole[whole > 0])
     if not wanted.size:
         raise InputError("the label image holds no label above 0")
+    labelled = int((whole > 0).sum())
     counted = np.isfinite(volume) if mask is None else np.isfinite(volume) & mask
     values, whole = volume[counted].astype(np.float64), whole[counted]
     n = np.bincount(whole[whole > 0], minlength=int(wanted.max()) + 1)[wanted]
+    if not n.any():
+        raise InputError(
+            f"none of the {labelled} voxels with a label counts: each is outside the mask or not finite in the map; "
+            "give a map and a mask that meet the labels"
+        )
     with np.errstate(invalid="ignore", divide="ignore"):
         there = wanted[n > 0]
         mean = dict(zip(there, ndimage.mean(values, whole, there)))

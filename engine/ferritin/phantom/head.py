@@ -55,11 +55,15 @@ class Head:
         Add a lesion of -1.5 ppm (3 mm radius) or of +0.9 ppm (5 mm) in the white matter.
     spread : float [1]
         Relative spread of the tissues' values between individuals; 0 takes the table's.
+
+    Raises ParameterError for a seed below 0.
     """
 
     def __init__(
         self, on: Grid, seed: int = 1, *, calcification: bool = True, haemorrhage: bool = False, spread: float = 0.0
     ) -> None:
+        if seed < 0:
+            raise ParameterError(f"seed = {seed}; expected 0 or a positive number")
         bend, cortex, veins, texture, values = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(5))
         self.grid = on
         self._bend = [Waves(bend, (70, 160), 10) for _ in range(3)]

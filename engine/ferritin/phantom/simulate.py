@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,12 +13,21 @@ from ferritin import __version__
 from ferritin.errors import ParameterError
 from ferritin.io.writing import write_json, write_nifti, write_text
 from ferritin.phantom.acquire import write_raw
+from ferritin.phantom.folder import MARK, replaced, sizes
 from ferritin.phantom.kspace import band_limited
 from ferritin.phantom.protocol import Protocol
 from ferritin.phantom.scanner import Scanner
 from ferritin.phantom.sequences import SEQUENCES, field_correlation, transmit_field
 from ferritin.phantom.tissue import LABEL_NAMES
 from ferritin.units import GAMMA_HZ_PER_T
+
+Stage = Callable[[str, str], AbstractContextManager[Any]]
+"""stage(part, what): a block around the making of one part, to tell how far the simulation is."""
+
+
+def parts(format: str = "raw", also: Sequence[str] = ()) -> list[str]:
+    """What a simulation makes, in order; each is a stage of it."""
+    return ["head", *(p for p in ("raw", "bids") if format in (p, "both")), *also, "truth"]
 
 
 def simulate(
@@ -29,8 +40,9 @@ def simulate(
     calcification: bool = True,
     haemorrhage: bool = False,
     spread: float = 0.0,
+    stage: Stage = lambda part, what: nullcontext(),
 ) -> Scanner:
-    """Simulate a scan of a digital head into a folder.
+    """Simulate a scan of a digital head into a folder, in place of an earlier simulation there.
 
     Parameters
     ----------
@@ -44,11 +56,18 @@ def simulate(
         More scans of the same head as NIfTI: "mese", "vfa", "ase", "saturation" (see sequences.py), and their truth.
     calcification, haemorrhage, spread
         Of the head; see Head.
+    stage : callable, optional
+        Stands around the making of each of `parts(format, also)`; see Progress.stage.
 
     Returns
     -------
     Scanner
         For more echoes or maps of the same head.
+
+    Raises
+    ------
+    InputError, ParameterError
+        The folder holds anything else than a simulation, or cannot be written; an option is wrong. It is as it was.
 
     Notes
     -----
@@ -58,44 +77,48 @@ def simulate(
         raise ParameterError(f"format {format!r}; expected raw, bids or both")
     if unknown := sorted({*also} - {*SEQUENCES}):
         raise ParameterError(f"sequence {unknown[0]!r}; expected {', '.join(SEQUENCES)}")
-    out, protocol = Path(out), protocol or Protocol()
-    (out / "truth").mkdir(parents=True, exist_ok=True)
-    scanner = Scanner(protocol, seed, calcification=calcification, haemorrhage=haemorrhage, spread=spread)
-    coils, raw, bids, more = (np.random.default_rng([seed, 1000 + i]) for i in range(4))
-    if format != "bids":
-        write_raw(out / "raw.h5", scanner, coils, raw)
-    if format != "raw":
-        write_bids(out, scanner, bids)
-    for name in also:
-        write_sequence(out, scanner, name, more)
-    _write_truth(out / "truth", scanner, seed, also)
+    protocol = protocol or Protocol()
+    with replaced(Path(out)) as folder:
+        with stage("head", f"{protocol.b0_t:g} T, cells of {protocol.cell_mm:.3g} mm"):
+            scanner = Scanner(protocol, seed, calcification=calcification, haemorrhage=haemorrhage, spread=spread)
+        coils, raw, bids, more = (np.random.default_rng([seed, 1000 + i]) for i in range(4))
+        echoes = f"{len(protocol.te_ms)} echoes"
+        if format != "bids":
+            with stage("raw", f"{echoes}, {protocol.coils} coils"):
+                write_raw(folder / "raw.h5", scanner, coils, raw)
+        if format != "raw":
+            with stage("bids", echoes):
+                write_bids(folder, scanner, bids)
+        for name in also:
+            with stage(name, "images"):
+                write_sequence(folder, scanner, name, more)
+        with stage("truth", "maps"):
+            _write_truth(folder, scanner, seed, also)
     return scanner
 
 
 def _write_truth(folder: Path, scanner: Scanner, seed: int, also: Sequence[str] = ()) -> None:
-    """The maps, and last of all scan.json: where that stands, the simulation is whole."""
+    """The maps, and last of all scan.json, which names what the simulation wrote."""
     p, truth = scanner.protocol, scanner.truth()
     if {*also} & {"mese", "vfa", "saturation"}:
         truth["b1"] = scanner.mean(transmit_field(scanner.fine, p.b0_t))
     if "ase" in also:
         r2, r2star = (scanner.head.rate(name, p.b0_t) for name in ("r2", "r2star"))
         truth["mfc"] = scanner.mean(field_correlation(r2, r2star) * scanner.head.brain) * scanner.mask
+    (folder / "truth").mkdir()
     for name, volume in truth.items():
-        write_nifti(folder / f"{name}.nii.gz", volume, scanner.images.affine)
+        write_nifti(folder / "truth" / f"{name}.nii.gz", volume, scanner.images.affine)
     rows = "".join(f"{i}\t{LABEL_NAMES[i]}\n" for i in sorted(LABEL_NAMES))
-    write_text(folder / "labels.tsv", "index\tname\n" + rows)
+    write_text(folder / "truth" / "labels.tsv", "index\tname\n" + rows)
     write_json(
-        folder / "scan.json",
+        folder / MARK,
         {
             "te_ms": p.te_ms, "b0_t": p.b0_t, "b0_dir_voxel": scanner.images.b0_dir, "voxel_mm": p.voxel_mm,
             "shape": scanner.images.shape, "sigma": scanner.sigma, "hz_per_ppm": scanner.hz_per_ppm,
             "seed": seed, "protocol": p.as_dict(), "fine_shape": scanner.fine.shape,
-            "made_by": f"ferritin {__version__}",
+            "made_by": f"ferritin {__version__}", "files": sizes(folder),
         },
     )  # fmt: skip
-    write_text(
-        folder / "labels.tsv", "index\tname\n" + "".join(f"{i}\t{LABEL_NAMES[i]}\n" for i in sorted(LABEL_NAMES))
-    )
 
 
 def _bids_folder(out: Path) -> Path:

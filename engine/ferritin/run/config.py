@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,7 +23,9 @@ def load(path: str | Path) -> Settings:
             tables = tomllib.load(f)
     except FileNotFoundError:
         raise FormatError(f"{path}: no such configuration file; `ferritin config --defaults` prints one") from None
-    except tomllib.TOMLDecodeError as why:
+    except OSError as why:
+        raise FormatError(f"{path} cannot be read ({why.strerror}); expected a TOML file") from None
+    except ValueError as why:  # of TOML, or bytes that are no text
         raise FormatError(f"{path}: not valid TOML ({why}); `ferritin config --defaults` prints a valid one") from None
     for stage, table in tables.items():
         if not isinstance(table, dict):
@@ -74,10 +77,37 @@ def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
 
 def checked(settings: Mapping[str, Mapping[str, Any]]) -> None:
     """Raise if a stage, method or parameter is not known, or a value is not valid."""
-    for stage in settings:
+    for stage, table in settings.items():
         if stage not in STAGES:
             raise UnknownMethodError(f"no stage '{stage}'; the stages are {', '.join(STAGES)}")
-        choose(settings, stage)
+        name = table.get("method")
+        if name is not None and not isinstance(name, str):
+            raise ParameterError(
+                f"{stage}.method = {name!r}; expected a method's name in quotes, for example {STAGES[stage].default!r}"
+            )
+        method, keywords = choose(settings, stage)
+        given = _flat(table)
+        for p in method.parameters:
+            if p.name in given and (expected := _expected(stage, p.name, keywords[p.keyword])):
+                raise ParameterError(
+                    f"{stage}.{p.name} = {given[p.name]}; expected {expected}; the default is {p.default!r}"
+                )
+
+
+def _expected(stage: str, name: str, value: Any) -> str:
+    """What a number should have been that no method can work with; "" for one that may do.
+
+    Each method knows its own ranges; this is what they all share, said before the work that precedes them.
+    """
+    numbers = [v for v in (value if isinstance(value, (list, tuple)) else (value,)) if type(v) in (int, float)]
+    last = name.rpartition(".")[2]
+    if not all(map(math.isfinite, numbers)):
+        return "a finite number"
+    if last == "lambda" and any(v < 0 or (v == 0 and stage != "background") for v in numbers):
+        return "a number above 0"  # a background filter may do without regularisation
+    if last == "iterations" and any(v < 1 for v in numbers):
+        return "1 or more"
+    return ""
 
 
 def as_toml(settings: Mapping[str, Mapping[str, Any]]) -> str:

@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
+from ferritin.backend import device_of
 from ferritin.io.nifti import load_volume
+from ferritin.io.writing import plain
 from ferritin.metrics import correlation, nrmse, xsim
 from ferritin.phantom import Protocol, simulate
+from ferritin.phantom.folder import earlier
+from ferritin.phantom.simulate import parts
 from ferritin.run.progress import Progress
 from ferritin.run.recon import Options, Outcome, recon
 
 _ERODED_MM = 3.0
+_SEED = 1
 
 
 def demo(folder: str | Path, *, voxel: float = 2.0, device: str = "auto") -> tuple[str, Outcome]:
-    """Simulate a 7 T scan into `folder`/scan (once), reconstruct it into `folder`/maps, and describe the accuracy.
+    """Simulate a 7 T scan into `folder`/scan, reconstruct it into `folder`/maps, and describe the accuracy.
+
+    A scan with the same parameters that is there already is taken.
 
     Returns
     -------
     text : how close field, R2* and susceptibility come to the truth, inside the brain less 3 mm
     outcome : of the reconstruction
     """
+    device = device_of(device)
     scan, maps = Path(folder) / "scan", Path(folder) / "maps"
-    progress = Progress.for_terminal()
-    if not (scan / "truth" / "scan.json").exists():
-        with progress.stages(["simulate"]) as bars, bars.stage("simulate", "7 T head, 4 echoes, 4 coils"):
-            simulate(scan, Protocol(voxel_mm=(voxel,) * 3))
+    progress, protocol = Progress.for_terminal(), Protocol(voxel_mm=(voxel,) * 3)
+    there = earlier(scan)
+    if [there.get("protocol"), there.get("seed")] != [plain(protocol), _SEED] or not (scan / "raw.h5").exists():
+        with progress.stages(parts()) as told:
+            simulate(scan, protocol, seed=_SEED, stage=told.stage)
+        shutil.rmtree(maps / "sub-01", ignore_errors=True)  # the maps of the scan that was replaced
     outcome = recon(scan / "raw.h5", maps, Options(device=device), progress)
     return accuracy(outcome.maps.artifacts, scan / "truth"), outcome
 

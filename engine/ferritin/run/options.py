@@ -39,7 +39,7 @@ def size_in_bytes(text: str | None) -> int | None:
     """`6GiB`, `800 MB` or a plain number of bytes; None passes. Raises ParameterError."""
     if text is None:
         return None
-    match = re.fullmatch(r"\s*([\d.]+)\s*([kMGT]?)(i?)B?\s*", text)
+    match = re.fullmatch(r"\s*(\d{1,18}(?:\.\d*)?|\.\d+)\s*([kMGT]?)(i?)B?\s*", text)
     if not match:
         raise ParameterError(f"--memory {text!r} is not a size; write for example 6GiB")
     number, prefix, binary = match.groups()

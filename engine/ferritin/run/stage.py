@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from ferritin.errors import InputError, ParameterError, ShapeError, UnknownMethodError
 from ferritin.io.echoes import load_phase
-from ferritin.io.nifti import load_volume
+from ferritin.io.nifti import distance_mm, load_volume
 from ferritin.io.writing import write_nifti
 from ferritin.run.config import choose
 from ferritin.run.orientations import load_directions, load_orientations
 from ferritin.run.pipeline import reconstruct
+from ferritin.run.progress import Progress
 from ferritin.scan import Scan
 from ferritin.stages import ARTIFACTS, STAGES
 from ferritin.units import ms_to_s
+
+_IMAGES = (*(a.name for a in ARTIFACTS.values() if a.axes and a.name != "b0_dirs"), "magnitude", "phase")
+_ECHO_AXES = len(ARTIFACTS["echoes"].axes)
 
 
 def run_stage(
@@ -31,15 +38,18 @@ def run_stage(
     noise_sd: float | None = None,
     phase_scaling: str | None = None,
     device: str = "auto",
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Run one stage on NIfTI files and write `out`/<artifact>.nii.gz for all that it produces.
 
     Parameters
     ----------
     files : {artifact: path}
-        Units and axes as in stages.py (echoes last in the file). `magnitude` and `phase` [rad], or one of them, make
-        `echoes`. Several paths of `local_field`, `mask` and `magnitude` are several orientations of the head: all are
-        registered to the first. `b0_dirs` is a text file.
+        Units and axes as in stages.py (echoes last in the file; a single volume is one echo), all on one grid.
+        `magnitude` and `phase` [rad], or one of them, make `echoes`. Several paths of `local_field`, `mask` and
+        `magnitude` are several orientations of the head: all are registered to the first. `b0_dirs` is a text file.
+    out : folder
+        Made when it is not there. No output may take the place of an input.
     te_ms : echo times [ms]; b0 : field strength [T]
         Needed by the methods that use them.
     phase_scaling : unit of `phase`, when it cannot be recognised; see `ferritin.read`.
@@ -52,8 +62,11 @@ def run_stage(
     if stage not in STAGES:
         raise UnknownMethodError(f"no stage '{stage}'; the stages are {', '.join(STAGES)}")
     method, _ = choose(settings or {}, stage, len(te_ms) or 2)
+    products = {name: Path(out) / f"{name}.nii.gz" for name in (STAGES[stage].gives.get(n, n) for n in method.produces)}
+    _require_folder(Path(out))
+    refuse_overwriting(products.values(), _paths(files))
     several = {name: path for name, path in files.items() if not isinstance(path, (str, Path))}
-    values, affine, findings = load_orientations(several, b0) if several else _load(files, phase_scaling)
+    values, affine, findings = _load_several(several, b0) if several else _load(files, phase_scaling)
     if noise_sd is not None:
         values["noise_sd"] = noise_sd
     lacking = [name for name in method.consumes if name not in values]
@@ -62,20 +75,96 @@ def run_stage(
     shape = next(v.shape[-3:] for v in values.values() if getattr(v, "ndim", 0) >= 3)
     sequence = STAGES[stage].sequence or "gradient echo"
     scan = Scan([ms_to_s(t) for t in te_ms], b0, affine, shape, sequence=sequence, data=_placed(values, stage))
-    maps = reconstruct(scan, targets=STAGES[stage].produces[:1], settings=settings, device=device)
+    maps = reconstruct(scan, targets=STAGES[stage].produces[:1], settings=settings, device=device, progress=progress)
     if maps.missing:
         raise InputError(f"{stage}: {next(iter(maps.missing.values()))}; give all echo times with --te-ms")
+    made = {path: maps.artifacts.get(name) for name, path in products.items()}
+    made = {path: array for path, array in made.items() if hasattr(array, "shape")}
+    _write(Path(out), made, affine)
     info = maps.stages[0].as_dict()
-    info["findings"] = [str(finding) for finding in findings]
-    info["files"] = []
-    Path(out).mkdir(parents=True, exist_ok=True)
-    for name in method.produces:
-        values = maps.artifacts.get(STAGES[stage].gives.get(name, name))
-        if hasattr(values, "shape"):
-            path = Path(out) / f"{name}.nii.gz"
-            write_nifti(path, np.moveaxis(values, 0, -1) if values.ndim == 4 else values, affine)
-            info["files"].append(str(path))
-    return info
+    return info | {"findings": [str(finding) for finding in findings], "files": [str(path) for path in made]}
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Where the voxels of a file lie: shape (x, y, z) and affine (4, 4) [mm]."""
+
+    path: Path
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+
+    def require(self, like: Grid) -> None:
+        """Raise ShapeError when a voxel lies elsewhere than in another file, by a twentieth of a voxel or more.
+
+        A shape alone says nothing: labels stored from right to left fit a map stored from left to right.
+        """
+        if self.shape != like.shape:
+            raise ShapeError(
+                f"{self.path} has shape {self.shape}, {like.path} has {like.shape}; expected one grid for all files, "
+                f"resample it to that of {like.path.name}"
+            )
+        apart = distance_mm(self.shape, self.affine, like.affine)
+        if not apart <= 0.05 * np.linalg.norm(like.affine[:3, :3], axis=0).min():
+            raise ShapeError(
+                f"{self.path} lies {apart:.3g} mm from {like.path} by its affine; expected one grid for all files, "
+                f"resample it to that of {like.path.name}"
+            )
+
+
+def load_map(path: str | Path, like: Grid | None = None) -> tuple[np.ndarray, Grid]:
+    """One real volume (x, y, z) float32 and where it lies; on the grid `like`, when that is given."""
+    values, affine = load_volume(require_nifti(path))
+    grid = Grid(Path(path), values.shape[:3], affine)
+    if like is not None:
+        grid.require(like)
+    return _real(_volume(values, path), path), grid
+
+
+def load_mask(path: str | Path, like: Grid) -> np.ndarray:
+    """(x, y, z) bool on the grid `like`: voxels above 0, of which there must be some."""
+    return _inside(load_map(path, like)[0], path)
+
+
+def require_nifti(path: str | Path) -> Path:
+    """The path, when a file is there. Raises InputError."""
+    if not os.path.isfile(path):
+        what = "is a folder" if os.path.isdir(path) else "is not there"
+        raise InputError(f"{path} {what}; expected a NIfTI file, .nii or .nii.gz")
+    return Path(path)
+
+
+def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raise InputError when an output would take the place of an input."""
+    given = {os.path.realpath(path) for path in inputs}
+    for path in outputs:
+        if os.path.realpath(path) in given:
+            raise InputError(f"{path} is an input and would be overwritten; give another place with -o")
+
+
+def _require_folder(out: Path) -> None:
+    """Raise InputError when results cannot be written into a folder, before any work."""
+    there = next(p for p in (out, *out.absolute().parents) if os.path.exists(p))
+    if not os.path.isdir(there):
+        raise InputError(f"{there} is a file, expected a folder for the results; give another with -o")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{there} cannot be written into (no permission); give another folder with -o")
+
+
+def _write(out: Path, arrays: Mapping[Path, np.ndarray], affine: np.ndarray) -> None:
+    """All files or none: they are made in a hidden folder inside `out` and renamed into place."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".ferritin-", dir=out) as hidden:
+            for path, array in arrays.items():
+                write_nifti(Path(hidden) / path.name, np.moveaxis(array, 0, -1) if array.ndim == 4 else array, affine)
+            for path in arrays:
+                os.replace(Path(hidden) / path.name, path)
+    except OSError as why:
+        raise InputError(f"{out} cannot be written into ({why.strerror}); give another folder with -o") from why
+
+
+def _paths(files: Mapping[str, Path | Sequence[Path]]) -> list[Path]:
+    return [Path(p) for paths in files.values() for p in ((paths,) if isinstance(paths, (str, Path)) else paths)]
 
 
 def _placed(values: Mapping[str, Any], stage: str) -> dict[str, Any]:
@@ -85,31 +174,93 @@ def _placed(values: Mapping[str, Any], stage: str) -> dict[str, Any]:
     return {name: value for name, value in placed.items() if name not in own}
 
 
+def _load_several(
+    files: Mapping[str, Sequence[Path]], b0: float | None
+) -> tuple[dict[str, Any], np.ndarray, list[Any]]:
+    """The artifacts of several orientations; see load_orientations."""
+    for path in _paths(files):
+        require_nifti(path)
+    return load_orientations(files, b0)
+
+
 def _load(files: Mapping[str, Path], phase_scaling: str | None) -> tuple[dict[str, Any], np.ndarray, list[Any]]:
     """Arrays by artifact, echoes first; the affine that all files share; how the phase was read."""
     arrays, first, findings = {}, None, []
     for name, path in files.items():
-        if name not in ARTIFACTS and name not in ("magnitude", "phase"):
-            raise ParameterError(
-                f"--in {name}=...: no such artifact; there are {', '.join(ARTIFACTS)}, magnitude, phase"
-            )
         if name == "b0_dirs":
             arrays[name] = load_directions(path)
             continue
+        if name not in _IMAGES:
+            raise ParameterError(f"--in {name}=...: no such artifact; there are {', '.join(_IMAGES)}, b0_dirs")
+        require_nifti(path)
         if name == "phase":
-            array, affine, findings = load_phase(path, phase_scaling)
+            values, affine, findings = load_phase(path, phase_scaling)
         else:
-            array, affine = load_volume(path)
-        if first is None:
-            first = affine, path, array.shape[:3]
-        elif array.shape[:3] != first[2]:
-            raise ShapeError(
-                f"{path} has shape {array.shape[:3]}, {first[1]} has {first[2]}; all files must be on one grid"
-            )
-        array = np.moveaxis(array, -1, 0) if array.ndim == 4 else array
-        arrays[name] = array.astype(ARTIFACTS[name].dtype if name in ARTIFACTS else np.float32, order="C")
+            values, affine = load_volume(path)
+        grid = Grid(Path(path), values.shape[:3], affine)
+        first = first or grid
+        grid.require(first)
+        arrays[name] = _as_artifact(name, values, path)
+    if first is None:
+        raise InputError("--in names no image; give at least one NIfTI file, for example --in local_field=f.nii.gz")
+    _require_values(arrays, files)
+    return _with_echoes(arrays, files), first.affine, findings
+
+
+def _as_artifact(name: str, values: np.ndarray, path: Path) -> np.ndarray:
+    """The file's values with the axes and the dtype that the map of stages has for them."""
+    n_axes, dtype = _ECHO_AXES, np.dtype(np.float32)
+    if name in ARTIFACTS:
+        n_axes, dtype = len(ARTIFACTS[name].axes), np.dtype(ARTIFACTS[name].dtype)
+    if n_axes == 3:
+        values = _volume(values, path)
+    elif values.ndim == 3:  # one echo: a file does not keep an axis of length one
+        values = values[None]
+    else:
+        values = np.moveaxis(values, -1, 0)
+    if dtype.kind != "c":
+        values = _real(values, path)
+    return _inside(values, path) if dtype.kind == "b" else values.astype(dtype, order="C")
+
+
+def _volume(values: np.ndarray, path: str | Path) -> np.ndarray:
+    if values.ndim != 3:
+        raise ShapeError(f"{path} holds {values.shape[3]} volumes, expected one; split it and give the one that counts")
+    return values
+
+
+def _real(values: np.ndarray, path: str | Path) -> np.ndarray:
+    if np.iscomplexobj(values):
+        raise InputError(f"{path} holds complex numbers, expected real ones; give magnitude or phase alone")
+    return values
+
+
+def _inside(values: np.ndarray, path: str | Path) -> np.ndarray:
+    mask = values > 0
+    if not mask.any():
+        raise InputError(f"{path}: the mask is empty (0 of {mask.size} voxels above 0); give one with voxels inside")
+    return mask
+
+
+def _require_values(arrays: Mapping[str, np.ndarray], files: Mapping[str, Path]) -> None:
+    """Raise InputError for a map without one number where it counts: it would come out as zeros."""
+    mask = arrays.get("mask", ...)
+    for name, array in arrays.items():
+        volumes = array if array.ndim == 4 else array[None]
+        if name != "b0_dirs" and not any(np.isfinite(volume[mask]).any() for volume in volumes):
+            where = "" if mask is ... else f" inside the mask {files['mask']}"
+            raise InputError(f"{files[name]} holds no finite value{where}; give a map of numbers that fits the mask")
+
+
+def _with_echoes(arrays: dict[str, np.ndarray], files: Mapping[str, Path]) -> dict[str, np.ndarray]:
+    """Magnitude and phase, or one of them, as complex echoes."""
     if "magnitude" in arrays and "phase" in arrays:
         magnitude, phase = arrays.pop("magnitude"), arrays.pop("phase")
+        if len(magnitude) != len(phase):
+            raise ShapeError(
+                f"{files['magnitude']} holds {len(magnitude)} echoes, {files['phase']} holds {len(phase)}; "
+                "give both of the same echoes"
+            )
         arrays["echoes"] = np.empty(magnitude.shape, np.complex64)
         for out, m, p in zip(arrays["echoes"], magnitude, phase):
             out.real, out.imag = m * np.cos(p), m * np.sin(p)
@@ -117,4 +268,4 @@ def _load(files: Mapping[str, Path], phase_scaling: str | None) -> tuple[dict[st
         arrays["echoes"] = np.exp(1j * arrays.pop("phase")).astype(np.complex64)
     elif "magnitude" in arrays:
         arrays["echoes"] = arrays.pop("magnitude").astype(np.complex64)
-    return arrays, first[0], findings
+    return arrays

@@ -110,7 +110,7 @@ def test_the_stage_takes_the_files_of_all_orientations(head, tmp_path):
     info = json.loads(said.output)
     assert info["method"] == "cosmos"
     assert "degrees onto the first" in info["findings"][0]
-    chi = nib.load(tmp_path / "out" / "chi.nii.gz").get_fdata()
+    chi = nib.load(tmp_path / "out" / "chi_orientations.nii.gz").get_fdata()
     assert chi[truth()[0]].mean() - chi[truth()[1]].mean() == pytest.approx(0.25, abs=0.03)
     with pytest.raises(FerritinError, match="need local_field, mask, magnitude"):
         CliRunner().invoke(cli, [*run, *[a for a in args if "magnitude" not in a]], catch_exceptions=False)
@@ -124,7 +124,7 @@ def test_fields_that_are_aligned_already_come_with_their_directions(head, aligne
     files = [f"--in=local_fields={tmp_path}/f.nii.gz", f"--in=mask={tmp_path}/m.nii.gz"]
     run = ["stage", "orientations", *files, f"--in=b0_dirs={tmp_path}/b.txt", "--b0", "3", "-o", str(tmp_path / "out")]
     assert CliRunner().invoke(cli, run, catch_exceptions=False).exit_code == 0
-    assert (tmp_path / "out" / "chi.nii.gz").exists()
+    assert (tmp_path / "out" / "chi_orientations.nii.gz").exists()
 
 
 def test_numbers_of_volumes_must_agree(head):

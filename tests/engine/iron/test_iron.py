@@ -145,3 +145,138 @@ def test_the_command_iron_writes_a_map(tmp_path):
     assert np.asarray(nib.load(tmp_path / "out" / "iron.nii.gz").dataobj) == pytest.approx(200, rel=1e-4)
     call(*given, "--slope", 0.5, "--zero", 18.3, "-o", tmp_path / "out")
     assert np.asarray(nib.load(tmp_path / "out" / "iron.nii.gz").dataobj) == pytest.approx(100, rel=1e-4)
+
+
+def elsewhere(move):
+    """The affine of the same box stored the other way along x, or 40 mm higher."""
+    affine = AFFINE.copy()
+    if move == "flip":
+        affine[0, 0], affine[0, 3] = -1.0, SHAPE[0] - 1.0
+    else:
+        affine[2, 3] = 40.0
+    return affine
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A folder with a map, labels and a mask, and what `roi` says of them."""
+    volume, labels = volume_and_labels()
+    save(tmp_path, map=volume, labels=labels.astype(np.int16), mask=MASK.astype(np.uint8))
+
+    def roi(*args):
+        return call("roi", tmp_path / "map.nii.gz", tmp_path / "labels.nii.gz", *args)
+
+    return tmp_path, roi
+
+
+def said_of(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.mark.parametrize("move", ["flip", "shift"])
+def test_labels_and_masks_that_lie_elsewhere_are_refused(table, move):
+    folder, roi = table
+    mask, labels = folder / "mask.nii.gz", folder / "labels.nii.gz"
+    nib.save(nib.Nifti1Image(MASK.astype(np.uint8), elsewhere(move)), mask)
+    where = r"lies (7|40) mm from .*map.nii.gz by its affine"
+    with pytest.raises(ShapeError, match=f"mask.nii.gz {where}"):
+        roi("--mask", mask)
+    with pytest.raises(ShapeError, match=f"mask.nii.gz {where}"):
+        call("iron", folder / "map.nii.gz", "--from", "chi", "--mask", mask, "-o", folder / "out")
+    nib.save(nib.Nifti1Image(volume_and_labels()[1].astype(np.int16), elsewhere(move)), labels)
+    with pytest.raises(ShapeError, match=f"labels.nii.gz {where}"):
+        roi()
+    assert not (folder / "out").exists()
+
+
+def test_zeros_count_only_where_a_mask_says_so(table):
+    folder, roi = table
+    volume, labels = volume_and_labels()
+    volume[:3] = 0
+    save(folder, map=volume)
+    result = CliRunner().invoke(cli, ["roi", str(folder / "map.nii.gz"), str(folder / "labels.nii.gz")])
+    assert result.stderr.startswith(f"{(labels[:3] > 0).sum()} voxels with a label are exactly 0 in ")
+    for row, label in zip(said_of(result.stdout), (1, 2, 3)):
+        assert int(row["voxels"]) == (labels[3:] == label).sum()
+        assert float(row["mean"]) == pytest.approx(volume[3:][labels[3:] == label].mean(), rel=1e-5)
+    for row, label in zip(said_of(roi("--mask", folder / "mask.nii.gz")), (1, 2, 3)):
+        assert int(row["voxels"]) == (labels == label).sum()
+        assert float(row["mean"]) == pytest.approx(volume[labels == label].mean(), rel=1e-5)
+    save(folder, map=0 * volume)
+    with pytest.raises(InputError, match="is 0 in all"):
+        roi()
+
+
+def test_the_file_that_does_not_fit_is_named(table):
+    folder, roi = table
+    mask = folder / "mask.nii.gz"
+    save(folder, mask=MASK[1:].astype(np.uint8))
+    with pytest.raises(ShapeError, match=r"mask.nii.gz has shape \(7, 7, 6\), .*map.nii.gz has \(8, 7, 6\)"):
+        roi("--mask", mask)
+    save(folder, mask=0 * MASK.astype(np.uint8))
+    with pytest.raises(InputError, match=r"mask.nii.gz: the mask is empty"):
+        roi("--mask", mask)
+    with pytest.raises(InputError, match=r"none.nii.gz is not there; expected a NIfTI file"):
+        roi("--mask", folder / "none.nii.gz")
+    save(folder, labels=np.zeros((*SHAPE, 2), np.int16))
+    with pytest.raises(ShapeError, match=r"labels.nii.gz holds 2 volumes"):
+        roi()
+    for args in ((folder / "none.nii.gz", folder / "labels.nii.gz"), (folder / "map.nii.gz", folder / "none.nii.gz")):
+        with pytest.raises(InputError, match=r"none.nii.gz is not there; expected a NIfTI file"):
+            call("roi", *args)
+
+
+def test_a_table_of_nothing_is_refused():
+    volume, labels = volume_and_labels()
+    with pytest.raises(ShapeError, match=r"the mask has shape \(7, 7, 6\)"):
+        iron.region_table(volume, labels, (1, 1, 1), mask=MASK[1:])
+    for values, mask in ((volume, ~MASK), (volume, labels == 0), (np.full(SHAPE, np.nan), None)):
+        with pytest.raises(InputError, match=f"none of the {(labels > 0).sum()} voxels with a label counts"):
+            iron.region_table(values, labels, (1, 1, 1), mask=mask)
+    with pytest.raises(InputError, match="whole numbers"):
+        iron.region_table(volume, np.where(labels == 2, np.nan, labels), (1, 1, 1))
+
+
+def test_a_table_goes_where_it_can_be_written(table):
+    folder, roi = table
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    for place, word in (
+        (folder, "is a folder, expected a file"),
+        (folder / "none" / "t.csv", "none is not a folder"),
+        (folder / "map.nii.gz" / "t.csv", "map.nii.gz is not a folder"),
+        (folder / "map.nii.gz", "is an input and would be overwritten"),
+        (folder / ("x" * 300), "cannot be written"),
+    ):
+        with pytest.raises(InputError, match=word):
+            roi("-o", place)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "index\tname\n", "1 caudate\n2 putamen\n", "1\tcaudate\n2\tputamen\n", "index,name\n1\n", "index,name\na,b\n"],
+)
+def test_a_text_that_holds_no_names_is_refused(table, text):
+    folder, roi = table
+    (folder / "names.tsv").write_text(text)
+    with pytest.raises(FormatError, match="needs the columns index and name"):
+        roi("--names", folder / "names.tsv")
+
+
+def test_iron_of_nothing_is_refused_and_nothing_is_written(tmp_path):
+    rate, mask = np.full(SHAPE, 68.3, np.float32), MASK.astype(np.uint8)
+    given = ["iron", tmp_path / "map.nii.gz", "--from", "r2star", "--mask", tmp_path / "mask.nii.gz", "--b0", 3]
+    for values, inside, word in (
+        (np.nan * rate, mask, "map.nii.gz holds no finite value inside the mask"),
+        (rate, 0 * mask, "mask.nii.gz: the mask is empty"),
+    ):
+        save(tmp_path, map=values, mask=inside)
+        with pytest.raises(InputError, match=word):
+            call(*given, "-o", tmp_path / "out")
+    save(tmp_path, map=rate, mask=mask)
+    with pytest.raises(InputError, match=r"map.nii.gz is a file, expected a folder"):
+        call(*given, "-o", tmp_path / "map.nii.gz")
+    (tmp_path / "mask.nii.gz").unlink()
+    with pytest.raises(InputError, match=r"mask.nii.gz is not there; expected a NIfTI file"):
+        call(*given, "-o", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

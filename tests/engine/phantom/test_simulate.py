@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from ferritin.errors import ParameterError
+from ferritin.errors import InputError, ParameterError
 from ferritin.phantom import Protocol, simulate
 from ferritin.phantom.acquire import write_raw
 from ferritin.phantom.kspace import band_limited, centred_fft, sampled_lines
@@ -195,6 +195,94 @@ def test_bids_files(tmp_path):
     sidecar = json.loads((folder / "sub-01_echo-2_part-phase_MEGRE.json").read_text())
     assert (sidecar["EchoTime"], sidecar["Units"]) == (0.012, "rad")
     assert not (tmp_path / "raw.h5").exists()
+
+
+def content(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+COARSE = Protocol(voxel_mm=(14.0,) * 3, te_ms=(4.0, 12.0, 20.0), coils=1, fine_mm=14.0)
+TWO = Protocol(voxel_mm=(14.0,) * 3, te_ms=(4.0, 12.0), coils=1, fine_mm=14.0)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    """Nothing of a study of the user's is touched, whatever is simulated."""
+    (tmp_path / "sub-01/anat").mkdir(parents=True)
+    (tmp_path / "dataset_description.json").write_text('{"Name": "My study", "BIDSVersion": "1.9.0"}')
+    (tmp_path / "sub-01/anat/sub-01_echo-1_part-mag_MEGRE.nii.gz").write_bytes(b"mine")
+    before = content(tmp_path)
+    for format in ("raw", "bids", "both"):
+        with pytest.raises(InputError, match="is not empty and holds no whole simulation"):
+            simulate(tmp_path, COARSE, format=format)
+    assert content(tmp_path) == before
+
+
+def test_a_new_simulation_leaves_nothing_of_the_earlier_one_and_all_of_the_users(tmp_path):
+    simulate(tmp_path / "sim", COARSE, format="both")
+    (tmp_path / "sim/notes.txt").write_text("mine")
+    simulate(tmp_path / "sim", TWO, format="bids")
+    simulate(tmp_path / "fresh", TWO, format="bids")
+    assert set(content(tmp_path / "sim")) == {*content(tmp_path / "fresh"), "notes.txt"}
+    simulate(tmp_path / "sim", TWO)
+    assert not (tmp_path / "sim/sub-01").exists()
+    assert len(json.loads((tmp_path / "sim/truth/scan.json").read_text())["te_ms"]) == 2
+
+
+def test_files_that_the_simulation_did_not_write_are_not_replaced(tmp_path):
+    simulate(tmp_path, TWO, format="bids")
+    description = tmp_path / "dataset_description.json"
+    description.write_text('{"Name": "My study"}')
+    before = content(tmp_path)
+    with pytest.raises(InputError, match=r"holds dataset_description\.json, which is not as a simulation left it"):
+        simulate(tmp_path, TWO, format="bids")
+    assert content(tmp_path) == before
+
+
+def test_a_simulation_that_is_stopped_leaves_the_folder_as_it_was(tmp_path, monkeypatch):
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    simulate(tmp_path / "sim", TWO)
+    before = content(tmp_path / "sim")
+    monkeypatch.setitem(simulate.__globals__, "_write_truth", stop)
+    for name in ("sim", "new/er"):
+        with pytest.raises(KeyboardInterrupt):
+            simulate(tmp_path / name, COARSE)
+    assert content(tmp_path / "sim") == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["sim"]
+
+
+def test_scan_json_goes_first_and_comes_last(tmp_path, monkeypatch):
+    """While files take their places, the folder does not say that it is whole."""
+    import os
+
+    simulate(tmp_path, TWO)
+    mark, place, placed = tmp_path / "truth/scan.json", os.replace, []
+
+    def watched(source, target):
+        if ".simulating-" not in str(target):
+            assert not mark.exists()
+            placed.append(target)
+        place(source, target)
+
+    monkeypatch.setattr("os.replace", watched)
+    simulate(tmp_path, COARSE)
+    assert len(placed) > 10
+    assert placed[-1] == mark
+
+
+def test_output_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file/below"):
+        with pytest.raises(InputError, match=r"cannot be written .* give another folder"):
+            simulate(out, TWO)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_seed_below_zero_is_refused(tmp_path):
+    with pytest.raises(ParameterError, match="seed = -1; expected 0"):
+        simulate(tmp_path / "out", TWO, seed=-1)
+    assert not (tmp_path / "out").exists()
 
 
 def test_band_limiting_keeps_constants_and_places():

@@ -54,6 +54,36 @@ def test_broken_and_missing_files_are_one_clear_line(tmp_path):
     (tmp_path / "bad.toml").write_text("[dipole\n")
     with pytest.raises(FormatError, match="not valid TOML"):
         config.load(tmp_path / "bad.toml")
+    (tmp_path / "bad.toml").write_bytes(b"\x89HDF\xff\xfe")
+    with pytest.raises(FormatError, match="not valid TOML"):
+        config.load(tmp_path / "bad.toml")
+    with pytest.raises(FormatError, match=r"cannot be read \(Is a directory\)"):
+        config.load(tmp_path)
+    (tmp_path / "three.toml").write_text("[dipole]\nmethod = 3\n")
+    with pytest.raises(ParameterError, match=r"dipole\.method = 3; expected a method's name in quotes"):
+        config.load(tmp_path / "three.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("dipole.lambda=-1", "dipole.lambda = -1; expected a number above 0; the default is 'auto'"),
+        ("dipole.lambda=0", "a number above 0"),
+        ("dipole.lambda=nan", "dipole.lambda = nan; expected a finite number"),
+        ("dipole.lambda=inf", "a finite number"),
+        ("mask.fraction=nan", "mask.fraction = nan; expected a finite number"),
+        ("dipole.iterations=0", "dipole.iterations = 0; expected 1 or more; the default is 100"),
+    ],
+)
+def test_numbers_that_no_method_takes_are_refused_at_once(text, said):
+    with pytest.raises(ParameterError, match=said):
+        config.parse([text])
+
+
+def test_numbers_and_names_that_methods_take_pass():
+    said = ["dipole.lambda=1e-4", "dipole.iterations=1", "sources.lambda=auto", "mask.fraction=0.5"]
+    assert config.parse(said)["dipole"] == {"lambda": "1e-4", "iterations": "1"}
+    assert config.choose(config.parse(["dipole.lambda=l-curve"]), "dipole")[1]["lambda_"] == "l-curve"
 
 
 def test_none_is_nothing_or_the_choice_of_that_name():

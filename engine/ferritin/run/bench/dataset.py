@@ -125,9 +125,14 @@ class Dataset:
         return np.moveaxis(magnitude * np.exp(1j * phase), -1, 0).astype(np.complex64, order="C")
 
 
+def is_whole(folder: Path) -> bool:
+    """Whether `make_dataset` has made a dataset there and was not stopped in between."""
+    return (folder / "complete.json").exists()
+
+
 def make_dataset(folder: Path, protocol: Protocol, seed: int = 1, **individual: bool | float) -> Dataset:
     """Scan a digital head, write it as a dataset, and return that. What is there already is kept."""
-    if not (folder / "complete.json").exists():
+    if not is_whole(folder):
         scanner = Scanner(protocol, seed, **individual)
         _write_input(folder / "input", scanner, np.random.default_rng([seed, 2000]))
         _write_truth(folder / "groundtruth", scanner)

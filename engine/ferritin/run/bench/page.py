@@ -87,8 +87,8 @@ def _pictures(rows: Iterable[Mapping[str, Any]], out: Path) -> dict[str, Any]:
     shown: dict[str, Any] = {"truth": {}, "result": {}}
     for row in rows:
         file = out / "rows" / f"{row['key']}.npy"
-        if row["status"] != "ok" or row["parameters"] or not file.exists():
-            continue
+        if row["status"] != "ok" or row["parameters"] or not file.exists() or not Path(row["data_folder"]).is_dir():
+            continue  # a row that is kept may be of data that is no longer there
         view = _view(row["data_folder"], row["target"])
         name = f"{row['dataset']}/{row['target']}"
         if name not in shown["truth"]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ferritin.errors import FormatError, ParameterError
+import pydantic
+
+from ferritin.errors import FormatError, ParameterError, UnknownMethodError
 from ferritin.phantom import Protocol
 from ferritin.registry import Method, methods
 from ferritin.run.bench.case import TASKS, Case
-from ferritin.run.bench.dataset import Dataset, make_dataset
+from ferritin.run.bench.dataset import Dataset, is_whole, make_dataset
 from ferritin.run.bench.external import parse_external
 from ferritin.stages import STAGES
 
@@ -46,18 +49,18 @@ class Plan:
 
     tasks: tuple[str, ...] = ("field", "background", "dipole", "background+dipole", "r2star", "chain")
     phantoms: tuple[str, ...] = ("plain", "lesions")
-    voxel_mm: float = 1.5
-    b0_t: float = 7.0
-    snr: float = 100.0
-    seed: int = 1
+    voxel_mm: pydantic.PositiveFloat = 1.5
+    b0_t: pydantic.PositiveFloat = 7.0
+    snr: pydantic.PositiveFloat = 100.0
+    seed: pydantic.NonNegativeInt = 1
     devices: tuple[str, ...] = ("cpu",)
-    repeats: int = 3
+    repeats: pydantic.PositiveInt = 3
     sweep: tuple[float, ...] = _FACTORS
     sweeps: Mapping[str, Mapping[str, tuple]] = field(default_factory=dict)
     only: tuple[str, ...] = ()
     external: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
-    timeout_s: float = 1800.0
+    timeout_s: pydantic.PositiveFloat = 1800.0
 
 
 QUICK = Plan(phantoms=("lesions",), voxel_mm=3.5, repeats=1, sweep=(), timeout_s=60.0)
@@ -70,49 +73,85 @@ def load_plan(path: str | Path, base: Plan = FULL) -> Plan:
     """A plan from TOML: fields of Plan, sweeps in tables [sweeps."dipole.tv"]. Raises FormatError, ParameterError."""
     try:
         said = tomllib.loads(Path(path).read_text())
-    except (OSError, tomllib.TOMLDecodeError) as why:
+    except (OSError, ValueError) as why:  # not there, or not TOML, or bytes that are no text
         raise FormatError(f"{path}: not a plan in TOML ({why})") from None
     return changed(base, said, str(path))
 
 
 def changed(base: Plan, said: Mapping[str, Any], where: str = "options") -> Plan:
-    """A plan with some fields changed; lists become tuples."""
+    """A plan with some fields changed; lists become tuples. Raises ParameterError."""
     known = Plan.__dataclass_fields__
     for name in said:
         if name not in known:
             raise ParameterError(f"{where}: a plan has no '{name}'; it has {', '.join(known)}")
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in said.items()}
-    return Plan(**{name: values.get(name, getattr(base, name)) for name in known})
+    values = {name: said.get(name, getattr(base, name)) for name in known}
+    try:
+        return pydantic.TypeAdapter(Plan).validate_python(values)
+    except pydantic.ValidationError as why:
+        wrong = why.errors()[0]
+        name = wrong["loc"][0]
+        raise ParameterError(
+            f"{where}: {name} = {said.get(name)!r} is not valid: {wrong['msg'].lower()}; "
+            f"without it the plan has {getattr(base, name)!r}"
+        ) from None
 
 
-def datasets(plan: Plan, out: Path) -> list[Dataset]:
-    """The plan's data, made where they are not there."""
-    found = []
+def load_imports(plan: Plan) -> None:
+    """Import the modules that register methods of the user's. Raises ParameterError."""
+    for module in plan.imports:
+        try:
+            importlib.import_module(module)
+        except Exception as why:  # whatever the user's code does wrong
+            raise ParameterError(
+                f"module {module!r} cannot be imported ({type(why).__name__}: {why}); "
+                "expected one that Python finds, in a folder of PYTHONPATH for example"
+            ) from why
+
+
+def folders(plan: Plan, out: Path) -> list[Path]:
+    """Where the plan's data lie, or will once `make_datasets` has run."""
+    return [_made(plan, out, name) if name in _HEADS else Dataset(name).folder for name in plan.phantoms]
+
+
+def make_datasets(plan: Plan, out: Path, say: Callable[[str], None] = lambda line: None) -> None:
+    """Simulate the plan's heads that are not there."""
     for name in plan.phantoms:
-        if name not in _HEADS:
-            found.append(Dataset(name))
-            continue
-        protocol = Protocol(voxel_mm=(plan.voxel_mm,) * 3, b0_t=plan.b0_t, snr=plan.snr)
-        title = f"{name}-{plan.b0_t:g}t-{plan.voxel_mm:g}mm-snr{plan.snr:g}-seed{plan.seed}"
-        found.append(make_dataset(out / "data" / title, protocol, plan.seed, **_HEADS[name]))
-    return found
+        if name in _HEADS and not is_whole(folder := _made(plan, out, name)):
+            say(f"simulating {folder}")
+            protocol = Protocol(voxel_mm=(plan.voxel_mm,) * 3, b0_t=plan.b0_t, snr=plan.snr)
+            make_dataset(folder, protocol, plan.seed, **_HEADS[name])
 
 
-def cases(plan: Plan, data: Iterable[Dataset]) -> list[Case]:
-    """Every case of a plan, in the order of the tasks; sweeps follow the default of their method."""
+def _made(plan: Plan, out: Path, name: str) -> Path:
+    return out / "data" / f"{name}-{plan.b0_t:g}t-{plan.voxel_mm:g}mm-snr{plan.snr:g}-seed{plan.seed}"
+
+
+def cases(plan: Plan, data: Iterable[Path]) -> list[Case]:
+    """Every case of a plan on some folders of data, in the order of the tasks; sweeps follow their method's default.
+
+    Raises ParameterError or UnknownMethodError for a task or method that is not there, and when no case is left.
+    """
     unknown = [task for task in plan.tasks if task not in TASKS]
     if unknown:
         raise ParameterError(f"task '{unknown[0]}' is not known; there are {', '.join(TASKS)}")
+    there = {name for m in methods() for name in (m.name, f"{m.stage}.{m.name}")}
+    if wrong := [name for name in plan.only if name not in there]:
+        raise UnknownMethodError(f"no stage has a method '{wrong[0]}'; `ferritin methods` lists what there is")
     out = []
-    for one in data:
+    for folder in map(str, data):
         for device in plan.devices:
             for task in plan.tasks:
                 for settings in _settings(task, plan):
-                    out.append(Case(task, settings, str(one.folder), device, "", "", plan.repeats, plan.imports))
+                    out.append(Case(task, settings, folder, device, "", "", plan.repeats, plan.imports))
         for text in plan.external:
             name, task, command = parse_external(text)
             if task in plan.tasks:
-                out.append(Case(task, {}, str(one.folder), "cpu", command, name, plan.repeats))
+                out.append(Case(task, {}, folder, "cpu", command, name, plan.repeats))
+    if not out:
+        raise ParameterError(
+            f"nothing to run: of the tasks {', '.join(plan.tasks) or '(none)'} none is done with "
+            f"{', '.join(plan.only) or 'any method'}; choose other tasks or methods"
+        )
     return out
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from ferritin import __version__
 from ferritin.backend import cpu_count
+from ferritin.errors import UnknownMethodError
 from ferritin.io.writing import write_json, write_text
 from ferritin.run.bench.case import Case
 from ferritin.run.bench.dataset import Dataset
@@ -52,6 +53,36 @@ def run_cases(
     return rows
 
 
+def kept_rows(cases: Iterable[Case], out: Path) -> list[dict[str, Any]]:
+    """Rows of other cases that were run before in the same folder with the methods as they are now.
+
+    Of rows that differ in nothing but how often a case was repeated the newest is taken, and none of `cases`.
+    """
+    taken, kept = {_same(case) for case in cases}, []
+    files = [path for path in (out / "rows").glob("*.json") if "." not in path.stem]  # KEY.part.json is not done
+    for path in sorted(files, key=lambda path: path.stat().st_mtime, reverse=True):
+        row = json.loads(path.read_text())
+        if "case" not in row:  # of an older version: what was run is not known well enough to compare
+            continue
+        case = Case.from_dict(row["case"])
+        if _same(case) not in taken and _stands(case, row["key"]):
+            taken.add(_same(case))
+            kept.append(row)
+    return kept
+
+
+def _same(case: Case) -> str:
+    return json.dumps(case.as_dict() | {"repeats": 0, "imports": ()}, sort_keys=True, default=str)
+
+
+def _stands(case: Case, key: str) -> bool:
+    """Whether the methods are as they were; those of a user's module that is not imported now are taken to be."""
+    try:
+        return case.key() == key
+    except UnknownMethodError:
+        return bool(case.imports)
+
+
 def write_table(rows: Iterable[dict[str, Any]], path: Path) -> None:
     """One row per case as CSV, values in full."""
     lines = []
@@ -80,6 +111,7 @@ def _named(case: Case, key: str) -> dict[str, Any]:
         "task": case.task, "method": case.method, "parameters": case.parameters, "dataset": data.name,
         "data_folder": case.data, "target": case.target, "device": case.device, "key": key,
         "voxels": int(data.mask.size), "settings": dict(case.settings), "external": case.external,
+        "case": case.as_dict(),
     }  # fmt: skip
 
 

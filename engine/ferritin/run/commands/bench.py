@@ -30,12 +30,11 @@ def command(
 
     What was run before in the same folder is kept, unless the method's source has changed.
     """
-    import importlib
-
     from ferritin.backend import device_of
+    from ferritin.errors import InputError
     from ferritin.run.bench.page import write_page
-    from ferritin.run.bench.plan import FULL, QUICK, cases, changed, datasets, load_plan
-    from ferritin.run.bench.run import run_cases, write_table
+    from ferritin.run.bench.plan import FULL, QUICK, cases, changed, folders, load_imports, load_plan, make_datasets
+    from ferritin.run.bench.run import kept_rows, run_cases, write_table
 
     plan = QUICK if quick else FULL
     plan = load_plan(plan_file, plan) if plan_file else plan
@@ -49,16 +48,21 @@ def command(
     if sweep is not None:
         given |= {"sweep": FULL.sweep} if sweep else {"sweep": (), "sweeps": {}}
     plan = changed(plan, given)
-    for module in plan.imports:
-        importlib.import_module(module)
-    data = datasets(plan, out)
-    todo = cases(plan, data)
+    load_imports(plan)
+    todo = cases(plan, folders(plan, out))
     if list_only:
         for case in todo:
             click.echo(f"{case.task:18} {case.method:28} {Path(case.data).name:32} {case.parameters or ''}")
         return
-    rows = run_cases(todo, out, plan.timeout_s, click.echo)
-    write_table(rows, out / "results.csv")
-    write_page(out / "index.html", rows, out)
+    try:
+        (out / "rows").mkdir(parents=True, exist_ok=True)  # before the heads, which take minutes
+        make_datasets(plan, out, lambda line: click.echo(line, err=True))
+        rows = run_cases(todo, out, plan.timeout_s, click.echo)
+        kept = kept_rows(todo, out)
+        write_table(rows + kept, out / "results.csv")
+        write_page(out / "index.html", rows + kept, out)
+    except OSError as why:
+        raise InputError(f"{out} cannot be written ({why}); give another folder with -o, or make room") from why
     failed = sum(row["status"] != "ok" for row in rows)
-    click.echo(f"{len(rows)} cases, {failed} without a result; {out / 'results.csv'}, {out / 'index.html'}")
+    before = f" and {len(kept)} from before" if kept else ""
+    click.echo(f"{len(rows)} cases, {failed} without a result{before}; {out / 'results.csv'}, {out / 'index.html'}")

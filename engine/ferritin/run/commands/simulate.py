@@ -54,8 +54,13 @@ def command(
     out, voxel, coils, te_ms, tr_ms, flip, b0, snr, seed, oblique, bipolar, partial_fourier, elliptical, accel,
     calcification, haemorrhage, spread, fine, format_, also,
 ) -> None:  # fmt: skip
-    """Simulate a multi-echo scan of a digital head into OUT: raw.h5 or a BIDS dataset, and truth/ on the same grid."""
+    """Simulate a multi-echo scan of a digital head into OUT: raw.h5 or a BIDS dataset, and truth/ on the same grid.
+
+    OUT is new, empty, or holds an earlier simulation, which is replaced.
+    """
     from ferritin.phantom import Protocol, simulate
+    from ferritin.phantom.simulate import parts
+    from ferritin.run.progress import Progress
 
     if len(voxel) not in (1, 3):
         raise click.BadParameter(f"{len(voxel)} voxel edges; expected one or three", param_hint="--voxel")
@@ -65,6 +70,7 @@ def command(
         fine_mm=fine,
     )  # fmt: skip
     head = {"calcification": calcification, "haemorrhage": haemorrhage, "spread": spread}
-    scanner = simulate(out, protocol, seed=seed, format=format_, also=also, **head)
+    with Progress.for_terminal().stages(parts(format_, also)) as told:
+        scanner = simulate(out, protocol, seed=seed, format=format_, also=also, stage=told.stage, **head)
     shape = " x ".join(map(str, scanner.images.shape))
     click.echo(f"{out}: {shape} voxels, {len(te_ms)} echoes, {coils} coils, brain {int(scanner.mask.sum())} voxels")

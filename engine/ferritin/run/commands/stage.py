@@ -20,8 +20,9 @@ from ferritin.run.options import SeveralValues, named_files
     multiple=True,
     metavar="ARTIFACT=FILE",
     required=True,
-    help="NIfTI file of an artifact, for example local_field=f.nii.gz (Hz). magnitude= and phase= (rad) make echoes. "
-    "Repeat local_field=, mask= and magnitude= for each orientation of the stage orientations.",
+    help="NIfTI file of an artifact, for example local_field=f.nii.gz (Hz). magnitude= and phase= (rad) make echoes, "
+    "a single volume one echo. All files lie on one grid. Repeat local_field=, mask= and magnitude= for each "
+    "orientation of the stage orientations.",
 )
 @click.option("--te-ms", type=float, multiple=True, help="Echo times [ms], several after one option.")
 @click.option("--b0", type=float, help="Field strength [T].")
@@ -35,6 +36,7 @@ from ferritin.run.options import SeveralValues, named_files
 @click.option("--json", "as_json", is_flag=True, help="Print what was done and what it cost as JSON.")
 def command(stage, method, inputs, te_ms, b0, noise_sd, phase_scaling, assignments, device, out, as_json) -> None:
     """Run one STAGE on files and write OUT/<artifact>.nii.gz for all that it produces."""
+    from ferritin.run.progress import Progress
     from ferritin.run.stage import run_stage
 
     texts = [a if a.partition("=")[0].startswith(stage + ".") else f"{stage}.{a}" for a in assignments]
@@ -49,6 +51,7 @@ def command(stage, method, inputs, te_ms, b0, noise_sd, phase_scaling, assignmen
         noise_sd=noise_sd,
         phase_scaling=phase_scaling,
         device=device,
+        progress=Progress.silent() if as_json else Progress.for_terminal(),
     )
     if as_json:
         click.echo(json.dumps(info, indent=1, default=str))

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from ferritin.errors import FormatError, InputError, ParameterError
+from ferritin.errors import FormatError, InputError, ParameterError, UnknownMethodError
 from ferritin.io.nifti import load_volume
 from ferritin.metrics import evaluate
 from ferritin.run.bench.case import TASKS, Case
 from ferritin.run.bench.dataset import Dataset
 from ferritin.run.bench.plan import FULL, QUICK, cases, changed, load_plan
-from ferritin.run.bench.run import COLUMNS, run_cases, write_table
+from ferritin.run.bench.run import COLUMNS, kept_rows, run_cases, write_table
 from ferritin.run.commands.bench import command
 from ferritin.stages import STAGES
 
@@ -91,7 +91,7 @@ def test_truth_that_is_not_there(tmp_path, data):
 def test_plan_covers_every_method(data):
     from ferritin.registry import methods
 
-    todo = cases(QUICK, [data])
+    todo = cases(QUICK, [data.folder])
     for task, stage in (("dipole", "dipole"), ("background", "background"), ("r2star", "r2star")):
         there = {m.name for m in methods(stage) if stage != "dipole" or "local_field" in m.consumes}
         assert {c.method for c in todo if c.task == task} == there
@@ -103,14 +103,14 @@ def test_plan_covers_every_method(data):
 
 
 def test_sweep_is_around_the_default(data):
-    todo = cases(changed(FULL, {"only": ("tkd",), "tasks": ("dipole",)}), [data])
+    todo = cases(changed(FULL, {"only": ("tkd",), "tasks": ("dipole",)}), [data.folder])
     thresholds = [c.parameters["threshold"] for c in todo if c.parameters]
     assert len(todo) == 1 + len(thresholds)
     assert min(thresholds) < 0.15 < max(thresholds)
 
 
 def test_chain_is_done_by_the_defaults_and_with_one_stage_otherwise(data):
-    first, *others = cases(changed(FULL, {"tasks": ("chain",)}), [data])
+    first, *others = cases(changed(FULL, {"tasks": ("chain",)}), [data.folder])
     assert first.settings == {}
     assert all(len(case.settings) == 1 for case in others)
     changes = {(stage, said["method"]) for case in others for stage, said in case.settings.items()}
@@ -122,7 +122,7 @@ def test_plan_from_a_file(tmp_path, data):
     path = tmp_path / "plan.toml"
     path.write_text('tasks = ["dipole"]\nonly = ["tkd"]\nrepeats = 2\n[sweeps."dipole.tkd"]\nthreshold = [0.1, 0.2]\n')
     plan = load_plan(path)
-    assert [c.parameters for c in cases(plan, [data])] == [{}, {"threshold": 0.1}, {"threshold": 0.2}]
+    assert [c.parameters for c in cases(plan, [data.folder])] == [{}, {"threshold": 0.1}, {"threshold": 0.2}]
     path.write_text("colour = 1")
     with pytest.raises(ParameterError, match="no 'colour'"):
         load_plan(path)
@@ -130,7 +130,7 @@ def test_plan_from_a_file(tmp_path, data):
     with pytest.raises(FormatError, match="TOML"):
         load_plan(path)
     with pytest.raises(ParameterError, match="task 'dipoles'"):
-        cases(changed(FULL, {"tasks": ("dipoles",)}), [data])
+        cases(changed(FULL, {"tasks": ("dipoles",)}), [data.folder])
 
 
 def test_key_names_what_matters(tkd):
@@ -221,6 +221,65 @@ def test_command_lists_and_runs(tmp_path, data):
     assert "1 cases, 0 without a result" in run(*options)
     assert (tmp_path / "index.html").exists()
     assert (tmp_path / "results.csv").exists()
+    assert "1 cases, 0 without a result and 1 from before" in run(*options[:-1], "dipole.tsvd")
+    with open(tmp_path / "results.csv", newline="") as f:
+        assert sorted(row["method"] for row in csv.DictReader(f)) == ["tkd", "tsvd"]
+    page = (tmp_path / "index.html").read_text()
+    assert '"method":"tkd"' in page
+    assert '"method":"tsvd"' in page
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "said"),
+    [
+        (("--method", "foo"), UnknownMethodError, "no stage has a method 'foo'"),
+        (("--task", "dipole", "--method", "vsharp"), ParameterError, "nothing to run"),
+        (("--repeats", "0"), ParameterError, "repeats = 0 is not valid"),
+        (("--timeout", "-1"), ParameterError, r"timeout_s = -1\.0 is not valid"),
+        (("--import", "nomodule"), ParameterError, "module 'nomodule' cannot be imported"),
+        (("--plan", "PLAN"), FormatError, "not a plan in TOML"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything(tmp_path, words, error, said):
+    """What a benchmark has left in the folder stays as it is."""
+    (tmp_path / "plan").write_bytes(b"\x89\xff\xfe\x00")
+    (tmp_path / "results.csv").write_text("mine")
+    words = [str(tmp_path / "plan") if word == "PLAN" else word for word in words]
+    result = CliRunner().invoke(command, ["-o", str(tmp_path), "--quick", *words])
+    assert isinstance(result.exception, error), result.output
+    with pytest.raises(error, match=said):
+        raise result.exception
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["plan", "results.csv"]
+    assert (tmp_path / "results.csv").read_text() == "mine"
+
+
+def test_a_list_simulates_nothing(tmp_path):
+    result = CliRunner().invoke(command, ["-o", str(tmp_path / "out"), "--list", "--task", "dipole"])
+    assert result.exit_code == 0
+    assert "tkd" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_output_on_a_file_is_one_line(tmp_path, data):
+    (tmp_path / "file").write_text("mine")
+    words = ["-o", tmp_path / "file", "--quick", "--phantom", data.folder, "--method", "tkd"]
+    result = CliRunner().invoke(command, [str(word) for word in words])
+    assert isinstance(result.exception, InputError)
+    assert "cannot be written" in str(result.exception)
+
+
+def test_kept_rows_are_those_of_other_cases_and_present_methods(rows, tkd, tmp_path):
+    """A row whose key is of an older source, of an older version or of a case that is run again is left out."""
+    out, found = rows
+    assert {row["key"] for row in kept_rows([], out)} == {row["key"] for row in found}
+    again = Case(**(tkd.as_dict() | {"repeats": 3}))
+    assert {row["key"] for row in kept_rows([again], out)} == {row["key"] for row in found[1:]}
+    (tmp_path / "rows").mkdir()
+    old = {name: value for name, value in found[0].items() if name != "case"}
+    for name, row in (("old", old), ("changed", found[1] | {"key": "changed"}), ("right", found[2])):
+        (tmp_path / "rows" / f"{name}.json").write_text(json.dumps(row))
+    (tmp_path / "rows" / "half.part.json").write_text("{")
+    assert kept_rows([], tmp_path) == [found[2]]
 
 
 MINE = """

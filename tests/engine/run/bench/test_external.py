@@ -31,7 +31,7 @@ def test_external_program(tmp_path, data):
     script.write_text(PROGRAM)
     line = f"three:dipole:{sys.executable} {script} {{localfield}} {{mask}} {{params}} {{chimap}}"
     plan = changed(QUICK, {"only": ("tkd",), "tasks": ("dipole",), "external": (line,)})
-    todo = cases(plan, [data])
+    todo = cases(plan, [data.folder])
     assert [c.method for c in todo] == ["tkd", "three"]
     row = run_cases(todo[1:], tmp_path / "out", 60)[0]
     assert row["status"] == "ok"

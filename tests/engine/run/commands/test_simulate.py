@@ -25,6 +25,8 @@ def folder(tmp_path_factory):
         "--oblique", 10, "--snr", 80,
     )  # fmt: skip
     assert "3 echoes" in said.output
+    told = [line.split(")")[0] for line in said.stderr.splitlines()]
+    assert told == ["[1/3] head (3 T, cells of 6 mm", "[2/3] bids (3 echoes", "[3/3] truth (maps"]
     return out
 
 
