@@ -35,7 +35,7 @@ VOLUMES = dict.fromkeys(ITERATIVE, 14.0) | {"fansi_tgv": 24.0, "tgv": 24.0}
 VSHARP = 1.3
 FEW, MORE = 5, 15
 """Iterations of the two runs whose difference is the cost of a step; both end on an iteration that is looked at."""
-LONG = 30
+LONG = 35
 """Iterations of the run whose memory is measured: weights are revised and misfits rejected before."""
 
 
@@ -171,11 +171,23 @@ def judged(row: dict) -> dict:
     return row | {"limits": limits, "met": all(row[key] <= limit for key, limit in limits.items())}
 
 
+def write(rows: list[dict], every: tuple[str, ...], size: tuple[int, ...]) -> None:
+    """The result file: these rows, and those of earlier runs, which `kept` names."""
+    from machine import describe
+
+    before = json.loads(RESULT.read_text()) if RESULT.exists() else {"rows": []}
+    new = {row["method"]: row for row in rows}
+    kept = [row["method"] for row in before["rows"] if row["method"] not in new]
+    found = {row["method"]: row for row in before["rows"]} | new
+    summary = {"machine": describe(), "size_mm": size, "kept": kept}
+    RESULT.write_text(json.dumps(summary | {"rows": [found[n] for n in every if n in found]}, indent=1) + "\n")
+
+
 def main() -> None:
     """Measure every method in a process of its own and write the result."""
     every = (*WHOLE, "vsharp", *VOLUMES)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=every, default=every, help="writes no result file")
+    parser.add_argument("--only", nargs="+", choices=every, default=every, help="keeps the other rows of the file")
     parser.add_argument("--size", type=int, nargs=3, default=(140, 170, 130), help="of the head [mm]")
     parser.add_argument("--one")
     a = parser.parse_args()
@@ -191,10 +203,7 @@ def main() -> None:
         else:
             rows.append(judged(json.loads(done.stdout.splitlines()[-1])))
         print(json.dumps(rows[-1]), flush=True)
-    if len(rows) == len(every):
-        from machine import describe
-
-        RESULT.write_text(json.dumps({"machine": describe(), "size_mm": a.size, "rows": rows}, indent=1) + "\n")
+    write(rows, every, tuple(a.size))
     print("not met: " + (", ".join(r["method"] for r in rows if not r["met"]) or "nothing"))
 
 

@@ -25,7 +25,7 @@ def pdf(
     tolerance: Annotated[float, "relative residual"] = 1e-4,
     progress: Any = None,
 ) -> LocalField:
-    """min over chi outside the mask of ‖w(D*chi − f)‖²; the local field is what is left of the total one.
+    """min over chi outside the mask of ‖w(D*chi − f)‖², f less its weighted mean; the local field is what is left of f.
 
     Parameters
     ----------

@@ -40,13 +40,15 @@ def tfi(
 
     The Laplacian boundary value problem takes off most of the background: an exactly harmonic field, so that nothing of
     the inner sources is lost. What remains is explained by sources in the whole box under total variation, and the
-    field of those outside the mask is taken off, too.
+    field of those outside the mask is taken off, too, with that of a uniform susceptibility inside, their mean, which
+    no measurement tells from them.
 
     Parameters
     ----------
     total_field : (x, y, z) float32 [Hz]
     mask : (x, y, z) bool
-    field_noise, s0, r2star, lambda_, outside, edges, own_edges, reject : as in `dipole.tv`; outside is a number here.
+    field_noise, s0, r2star, lambda_, outside, edges, own_edges, reject : as in `dipole.tv`; outside is a number here,
+        and "auto" for lambda_ is 1e-4 ppm without a noise map.
 
     Returns
     -------

@@ -38,7 +38,7 @@ def closed_form(
     lambda_ : of the differences between neighbouring voxels ("gradient") or of chi itself ("identity"); the same in any
         unit of the field. "auto" takes it from the field's noise.
     correlation_mm : over which chi is alike: slower changes are no more likely than those of this length. None counts
-        the gradient alone, as the paper does.
+        the gradient alone, as the paper does; without meaning for "identity".
     """
     if not lambda_ > 0:
         raise ParameterError(f"closed_form lambda = {lambda_}, expected above 0, or auto")

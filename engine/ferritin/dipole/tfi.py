@@ -37,7 +37,7 @@ def tfi(
     ----------
     total_field : (x, y, z) float32 [Hz]
     field_mask : (x, y, z) bool, where the total field can be trusted.
-    field_noise, s0, r2star and the parameters : as in `dipole.tv`.
+    field_noise, s0, r2star and the parameters : as in `dipole.tv`; "auto" for lambda_ is 1e-4 ppm without a noise map.
 
     Returns
     -------
