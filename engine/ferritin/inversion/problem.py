@@ -73,7 +73,8 @@ class Problem:
         count = int(usable.sum())
         if count == 0:
             raise InputError("field_noise is nowhere positive inside the mask; leave it out, or give its map in Hz")
-        weight = xp.where(usable, 1 / xp.where(usable, xp.maximum(noise, LEAST_NOISE), np.float32(1)), np.float32(0))
+        xp.maximum(noise, LEAST_NOISE, out=noise)
+        weight = xp.where(usable, 1 / xp.where(usable, noise, np.float32(1)), np.float32(0))
         scale = float((weight * weight).sum(dtype=np.float64) / count) ** 0.5
         weight *= np.float32(1 / scale)
         return weight, 1 / scale / self.scan.hz_per_ppm
