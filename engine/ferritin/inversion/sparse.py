@@ -8,6 +8,7 @@ most of it before.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def sparse_sources(
     reject: float | None = 3.0,
 ) -> tuple[Any, tuple[str, ...]]:
     """chi [ppm] on the problem's whole box, and notes for the record. Parameters as those of `dipole.tv`."""
-    xp, scan = problem.xp, problem.scan
+    xp, step = problem.xp, relative_step(problem.scan.voxel_mm)
     weight, known = problem.weights(field_noise)
     notes = []
     if lambda_ == "auto":
@@ -77,16 +78,13 @@ def sparse_sources(
             f"edges = {edges}, own_edges = {own_edges}, reject = {reject}; expected numbers above 0, or none"
         )
     prior = xp.where(problem.inside, np.float32(lambda_), np.float32(lambda_ if auto else lambda_ * outside))
-    if auto:
-        far = depth_mm(~problem.inside, scan.voxel_mm, walls=False, reach_mm=NEAR_MM) > NEAR_MM
-        prior *= xp.where(far, np.float32(FREE), np.float32(1))
-    if edges is not None:
-        if s0 is None or r2star is None:
-            notes.append("no edges from the magnitude: s0 and r2star were not given")
-        else:
-            magnitude = problem.box.crop(mean_magnitude(xp, s0, r2star, scan.te_s))
-            prior *= edge_weight(xp, magnitude, problem.inside, scan.voxel_mm, edges)
-            del magnitude
+    far = _set_far_free(problem, prior) if auto else None
+    if edges is not None and (s0 is None or r2star is None):
+        notes.append("no edges from the magnitude: s0 and r2star were not given")
+    elif edges is not None:
+        magnitude = problem.box.crop(mean_magnitude(xp, s0, r2star, problem.scan.te_s))
+        prior *= edge_weight(xp, magnitude, problem.inside, problem.scan.voxel_mm, edges)
+        del magnitude
 
     def price(chi: Any) -> None:
         """The price of outer sources, by what the far ones have found while they were free."""
@@ -98,7 +96,7 @@ def sparse_sources(
             + ("background is left, and outer sources are free" if free else "no background is left")
         )
 
-    step, revisions = relative_step(scan.voxel_mm), {PRICE_AT: price} if auto else {}
+    revisions = {PRICE_AT: price} if auto else {}
     if own_edges is not None:
         beyond = own_edges * lambda_
         revisions[EDGES_AT] = lambda chi: ease_at_own_edges(xp, prior, chi, problem.inside, step, beyond)
@@ -115,15 +113,23 @@ def sparse_sources(
         least_spread=LEAST_SPREAD,
         revisions=revisions,
     )
-    chi, _ = solver.solve(xp, stop)
-    late = [
-        what
-        for at, what in ((PRICE_AT, "the price of outer sources"), (EDGES_AT, "edges of the map itself"))
-        if at in revisions and stop.done <= at
-    ]
-    if late:
-        notes.append(f"stopped after {stop.done} iterations, before {' and '.join(late)} came into it")
-    return chi, tuple(notes)
+    chi = solver.solve(xp, stop)[0]
+    return chi, (*notes, *_too_late(revisions, stop.done))
+
+
+def _set_far_free(problem: Problem, prior: Any) -> Any:
+    """Make sources far from the mask cheap, in place; where they are, (x, y, z) bool."""
+    xp, voxel_mm = problem.xp, problem.scan.voxel_mm
+    far = depth_mm(~problem.inside, voxel_mm, walls=False, reach_mm=NEAR_MM) > NEAR_MM
+    prior *= xp.where(far, np.float32(FREE), np.float32(1))
+    return far
+
+
+def _too_late(revisions: Iterable[int], done: int) -> tuple[str, ...]:
+    """A note on what the iteration did not come to."""
+    what = {PRICE_AT: "the price of outer sources", EDGES_AT: "edges of the map itself"}
+    late = [what[at] for at in revisions if done <= at]
+    return (f"stopped after {done} iterations, before {' and '.join(late)} came into it",) if late else ()
 
 
 def _share(problem: Problem, outer: Any) -> float:
