@@ -41,10 +41,11 @@ FREE = 0.003
 NEAR_MM = 8.0
 """Sources closer to the mask may stand for those inside it, or for the noise of the rim; the field of farther ones is
 smooth, and they tell of background."""
-LEFT = 0.13
-"""Share of the field that far sources may take, while they are cheap, before it is called background. True local
-fields give 0.05, with much noise 0.12, and those of total field inversion 0.05; PDF leaves 0.14 to 0.16, V-SHARP 0.16
-to 0.18, LBV 0.27."""
+NOISE, BACKGROUND = 0.125, 0.14
+"""Share of the field that far sources take while they are cheap: up to the first it is called noise, from the second on
+background, and the price goes evenly from one to the other between them, since a wrong decision is dear either way.
+True local fields give 0.05, with much noise up to 0.127, and those of total field inversion 0.05; PDF leaves 0.138 to
+0.16, V-SHARP 0.16 to 0.18, LBV 0.27."""
 
 
 def sparse_sources(
@@ -89,12 +90,9 @@ def sparse_sources(
     def price(chi: Any) -> None:
         """The price of outer sources, by what the far ones have found while they were free."""
         left = _share(problem, chi * far)
-        free = left > LEFT
-        prior[...] = xp.where(problem.inside, prior, np.float32(lambda_ * FREE if free else lambda_))
-        notes.append(
-            f"far sources make {100 * left:.0f} % of the field: "
-            + ("background is left, and outer sources are free" if free else "no background is left")
-        )
+        freedom = min(max((left - NOISE) / (BACKGROUND - NOISE), 0.0), 1.0)
+        prior[...] = xp.where(problem.inside, prior, np.float32(lambda_ * FREE**freedom))
+        notes.append(f"far sources make {100 * left:.1f} % of the field: {_verdict(freedom)}")
 
     revisions = {PRICE_AT: price} if auto else {}
     if own_edges is not None:
@@ -123,6 +121,13 @@ def _set_far_free(problem: Problem, prior: Any) -> Any:
     far = depth_mm(~problem.inside, voxel_mm, walls=False, reach_mm=NEAR_MM) > NEAR_MM
     prior *= xp.where(far, np.float32(FREE), np.float32(1))
     return far
+
+
+def _verdict(freedom: float) -> str:
+    """What the price says that outer sources pay."""
+    if freedom in (0.0, 1.0):
+        return "background is left, and outer sources are free" if freedom else "no background is left"
+    return f"background may be left, and outer sources cost {FREE**freedom:.2g} of the others"
 
 
 def _too_late(revisions: Iterable[int], done: int) -> tuple[str, ...]:

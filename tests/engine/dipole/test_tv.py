@@ -7,6 +7,8 @@ from scipy import ndimage
 from engine.dipole.phantoms import six_spheres, slope
 from ferritin.dipole.tv import tv
 from ferritin.errors import InputError, ParameterError
+from ferritin.inversion import sparse
+from ferritin.inversion.sparse import BACKGROUND, NOISE
 from properties.fields import sphere_field
 
 
@@ -82,6 +84,21 @@ def test_background_is_told_from_a_noisy_rim():
     ]
     assert ["no background is left" in note for note in said] == [True, True, False]
     assert "outer sources are free" in said[2]
+
+
+def test_the_price_of_outer_sources_goes_evenly_from_noise_to_background(monkeypatch):
+    """A field between the two is not decided by a hair: its map lies between both, near the one that it is nearer to."""
+    scan, mask, _, _, field = six_spheres(n=32)
+    left = sphere_field(scan, 4.0, 1.0, centre=(16, 16, -6)) * np.float32(scan.hz_per_ppm) * mask
+    price = {}
+    for share in (0.1, NOISE, NOISE + 1e-4, 0.1325, BACKGROUND - 1e-4, BACKGROUND, 0.3):
+        monkeypatch.setattr(sparse, "_share", lambda *_, share=share: share)
+        price[share] = tv(field + left, mask, scan, lambda_=1e-4, own_edges=None).chi
+    apart = lambda a, b: np.linalg.norm(price[a] - price[b])  # noqa: E731
+    assert apart(0.1, NOISE) == apart(BACKGROUND, 0.3) == 0
+    assert apart(NOISE, NOISE + 1e-4) < 0.1 * apart(NOISE, BACKGROUND)
+    assert apart(BACKGROUND - 1e-4, BACKGROUND) < 0.1 * apart(NOISE, BACKGROUND)
+    assert max(apart(NOISE, 0.1325), apart(0.1325, BACKGROUND)) < apart(NOISE, BACKGROUND)
 
 
 def test_edges_of_the_magnitude_keep_what_a_strong_prior_would_flatten():
