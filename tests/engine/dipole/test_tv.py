@@ -87,7 +87,7 @@ def test_background_is_told_from_a_noisy_rim():
 
 
 def test_the_price_of_outer_sources_goes_evenly_from_noise_to_background(monkeypatch):
-    """A field between the two is not decided by a hair: its map lies between both, near the one that it is nearer to."""
+    """No verdict hangs by a hair: the map of a field between the two lies between both maps."""
     scan, mask, _, _, field = six_spheres(n=32)
     left = sphere_field(scan, 4.0, 1.0, centre=(16, 16, -6)) * np.float32(scan.hz_per_ppm) * mask
     price = {}
