@@ -170,9 +170,10 @@ def device_of(name: str) -> str:
     """Resolve "auto", "cpu", "cuda" or "cuda:n" to a device that is there. Raises DeviceError."""
     if name == "cpu":
         return "cpu"
-    if name != "auto" and not name.startswith("cuda"):
+    kind, _, number = name.partition(":")
+    if name != "auto" and not (kind == "cuda" and (number.isdecimal() or name == "cuda")):
         raise DeviceError(f"device '{name}' is not known; expected auto, cpu, cuda or cuda:n")
-    index = int(name.partition(":")[2] or 0) if name.startswith("cuda") else 0
+    index = int(number or 0)
     try:
         import cupy
 

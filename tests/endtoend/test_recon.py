@@ -153,10 +153,19 @@ def test_wrong_options_are_one_line_and_leave_nothing(scan, tmp_path, options, w
     assert not (tmp_path / "out").exists()
 
 
-def test_an_empty_mask_is_refused(scan, tmp_path):
+@pytest.mark.parametrize("wrong", ["empty", "from right to left", "smaller"])
+def test_a_mask_that_does_not_fit_is_refused(scan, tmp_path, wrong):
     mask = nib.load(scan / "truth" / "mask.nii.gz")
-    empty = tmp_path / "empty.nii.gz"
-    nib.save(nib.Nifti1Image(np.zeros(mask.shape, np.uint8), mask.affine), empty)
-    with pytest.raises(FerritinError, match=r"empty\.nii\.gz: the mask is empty"):
-        recon(scan / "raw.h5", "-o", tmp_path / "out", "--mask", empty)
+    values, affine, word = np.asarray(mask.dataobj), mask.affine.copy(), r"mask\.nii\.gz has shape .*raw\.h5 has"
+    if wrong == "empty":
+        values, word = np.zeros_like(values), r"mask\.nii\.gz: the mask is empty"
+    elif wrong == "smaller":
+        values = values[1:]
+    else:
+        affine[:3, 3] += affine[:3, 0] * (values.shape[0] - 1)
+        affine[:3, 0] *= -1
+        word = r"mask\.nii\.gz lies \d+ mm from .*raw\.h5 by its affine"
+    nib.save(nib.Nifti1Image(values, affine), tmp_path / "mask.nii.gz")
+    with pytest.raises(FerritinError, match=word):
+        recon(scan / "raw.h5", "-o", tmp_path / "out", "--mask", tmp_path / "mask.nii.gz")
     assert not (tmp_path / "out").exists()

@@ -36,8 +36,9 @@ def test_fast_lengths_are_even_and_not_shorter():
 
 def test_a_device_that_is_not_there_is_an_error_and_auto_is_not():
     assert backend.device_of("cpu") == "cpu"
-    with pytest.raises(DeviceError, match="expected auto, cpu, cuda"):
-        backend.device_of("gpu")
+    for name in ("gpu", "cuda:x", "cuda:", "cuda:-1", "cuda0"):
+        with pytest.raises(DeviceError, match="expected auto, cpu, cuda"):
+            backend.device_of(name)
     with pytest.raises(DeviceError, match="cuda:97"):
         backend.device_of("cuda:97")
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ferritin.errors import InputError
 from ferritin.io import sidecar
-from ferritin.io.writing import plain, write_json, write_nifti, write_text
+from ferritin.io.writing import plain, require_folder, write_json, write_nifti, write_text
 from ferritin.scan import Scan
 from ferritin.stages import ARTIFACTS, STAGES
 
@@ -55,13 +55,9 @@ class Derivatives:
 
     def __init__(self, out: str | Path, subject: str):
         self.out, self.subject = Path(out), subject
-        self.description = self._description()
         for folder in (self.out, self.out / self.prefix, self.out / self.prefix / "anat"):
-            there = next(f for f in (folder, *folder.absolute().parents) if f.exists())
-            if not os.access(there, os.W_OK | os.X_OK):
-                raise InputError(
-                    f"{there} cannot be written to; change its permissions, or give another folder with -o"
-                )
+            require_folder(folder)
+        self.description = self._description()
 
     @property
     def prefix(self) -> str:
@@ -88,8 +84,6 @@ class Derivatives:
 
     def _description(self) -> dict[str, Any]:
         """The dataset_description.json that is there, {} when there is none."""
-        if self.out.exists() and not self.out.is_dir():
-            raise InputError(f"{self.out} is a file, expected a folder for the maps; give another with -o")
         path = self.out / "dataset_description.json"
         try:
             said = json.loads(path.read_text()) if path.exists() else {}

@@ -43,6 +43,16 @@ def atomic(path: str | os.PathLike) -> Iterator[IO[bytes]]:
         part.unlink(missing_ok=True)
 
 
+def require_folder(folder: str | os.PathLike) -> None:
+    """Raise InputError when files cannot be made in a folder, which need not be there yet: before any work."""
+    folder = Path(folder)
+    there = next(p for p in (folder, *folder.absolute().parents) if os.path.exists(p))
+    if not os.path.isdir(there):
+        raise InputError(f"{there} is a file, expected a folder for the results; give another with -o")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{there} cannot be written to (no permission); give another folder with -o")
+
+
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Write text as UTF-8."""
     with atomic(path) as stream:

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ferritin.errors import InputError, ParameterError, ShapeError
+from ferritin.errors import InputError, ParameterError
 from ferritin.io import read
 from ferritin.io.derivatives import Derivatives
-from ferritin.io.nifti import load_volume
+from ferritin.io.volume import Grid, load_mask
 from ferritin.report import judge, write_report
 from ferritin.run.earlier import Earlier
 from ferritin.run.memory import require
@@ -84,7 +82,7 @@ def recon(path: str | Path, out: str | Path, options: Options, progress: Progres
     path, out = Path(path), Path(out)
     scan = _read(path, options)
     subject = _label(options.subject or scan.provenance.get("subject") or "01")
-    mask = None if options.mask is None else _mask(options.mask, scan)
+    mask = options.mask and load_mask(options.mask, Grid(path, scan.shape, scan.affine))
     targets = targets_until(options.until) if options.until else default_targets(scan.sequence)
     if options.separate:
         targets = (*targets, *STAGES["sources"].produces)
@@ -127,23 +125,6 @@ def _label(subject: str) -> str:
     if not label.isalnum():
         raise ParameterError(f"subject '{subject}' is not letters and digits, as BIDS wants; give --subject 01, say")
     return label
-
-
-def _mask(path: Path, scan: Scan) -> np.ndarray:
-    """A mask from outside, on the scan's grid."""
-    values, affine = load_volume(path)
-    if values.shape != scan.shape:
-        raise ShapeError(
-            f"{path}: mask has shape {values.shape}, the scan {scan.shape}; resample it to the scan's grid"
-        )
-    if np.abs(affine - scan.affine).max() > 0.05 * min(scan.voxel_mm):
-        raise ShapeError(f"{path}: the mask's affine is not the scan's; resample it to the scan's grid")
-    mask = values > 0.5
-    if not mask.any():
-        raise InputError(
-            f"{path}: the mask is empty (0 of {mask.size} voxels above 0.5); give a mask with voxels inside"
-        )
-    return mask
 
 
 def _before(start: str | None) -> frozenset[str] | None:

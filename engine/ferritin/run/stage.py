@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from ferritin.errors import InputError, ParameterError, ShapeError, UnknownMethodError
+from ferritin.io import sidecar
 from ferritin.io.echoes import load_phase
-from ferritin.io.nifti import distance_mm, load_volume
-from ferritin.io.writing import write_nifti
+from ferritin.io.nifti import load_volume
+from ferritin.io.volume import Grid, inside, real, require_nifti, single
+from ferritin.io.writing import require_folder, write_json, write_nifti
 from ferritin.run.config import choose
 from ferritin.run.orientations import load_directions, load_orientations
 from ferritin.run.pipeline import reconstruct
@@ -40,7 +41,7 @@ def run_stage(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Run one stage on NIfTI files and write `out`/<artifact>.nii.gz for all that it produces.
+    """Run one stage on NIfTI files and write `out`/<artifact>.nii.gz, with a sidecar, for all that it produces.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ def run_stage(
         raise UnknownMethodError(f"no stage '{stage}'; the stages are {', '.join(STAGES)}")
     method, _ = choose(settings or {}, stage, len(te_ms) or 2)
     products = {name: Path(out) / f"{name}.nii.gz" for name in (STAGES[stage].gives.get(n, n) for n in method.produces)}
-    _require_folder(Path(out))
+    require_folder(out)
     refuse_overwriting(products.values(), _paths(files))
     several = {name: path for name, path in files.items() if not isinstance(path, (str, Path))}
     values, affine, findings = _load_several(several, b0) if several else _load(files, phase_scaling)
@@ -80,57 +81,11 @@ def run_stage(
         raise InputError(f"{stage}: {next(iter(maps.missing.values()))}; give all echo times with --te-ms")
     made = {path: maps.artifacts.get(name) for name, path in products.items()}
     made = {path: array for path, array in made.items() if hasattr(array, "shape")}
-    _write(Path(out), made, affine)
+    names = {STAGES[stage].takes.get(name, name): str(path) for name, path in files.items() if name not in several}
+    said = {path: sidecar.of_map(name, scan, maps.stages, names) for name, path in products.items() if path in made}
+    _write(Path(out), made, affine, said)
     info = maps.stages[0].as_dict()
     return info | {"findings": [str(finding) for finding in findings], "files": [str(path) for path in made]}
-
-
-@dataclass(frozen=True, eq=False)
-class Grid:
-    """Where the voxels of a file lie: shape (x, y, z) and affine (4, 4) [mm]."""
-
-    path: Path
-    shape: tuple[int, int, int]
-    affine: np.ndarray
-
-    def require(self, like: Grid) -> None:
-        """Raise ShapeError when a voxel lies elsewhere than in another file, by a twentieth of a voxel or more.
-
-        A shape alone says nothing: labels stored from right to left fit a map stored from left to right.
-        """
-        if self.shape != like.shape:
-            raise ShapeError(
-                f"{self.path} has shape {self.shape}, {like.path} has {like.shape}; expected one grid for all files, "
-                f"resample it to that of {like.path.name}"
-            )
-        apart = distance_mm(self.shape, self.affine, like.affine)
-        if not apart <= 0.05 * np.linalg.norm(like.affine[:3, :3], axis=0).min():
-            raise ShapeError(
-                f"{self.path} lies {apart:.3g} mm from {like.path} by its affine; expected one grid for all files, "
-                f"resample it to that of {like.path.name}"
-            )
-
-
-def load_map(path: str | Path, like: Grid | None = None) -> tuple[np.ndarray, Grid]:
-    """One real volume (x, y, z) float32 and where it lies; on the grid `like`, when that is given."""
-    values, affine = load_volume(require_nifti(path))
-    grid = Grid(Path(path), values.shape[:3], affine)
-    if like is not None:
-        grid.require(like)
-    return _real(_volume(values, path), path), grid
-
-
-def load_mask(path: str | Path, like: Grid) -> np.ndarray:
-    """(x, y, z) bool on the grid `like`: voxels above 0, of which there must be some."""
-    return _inside(load_map(path, like)[0], path)
-
-
-def require_nifti(path: str | Path) -> Path:
-    """The path, when a file is there. Raises InputError."""
-    if not os.path.isfile(path):
-        what = "is a folder" if os.path.isdir(path) else "is not there"
-        raise InputError(f"{path} {what}; expected a NIfTI file, .nii or .nii.gz")
-    return Path(path)
 
 
 def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
@@ -141,26 +96,24 @@ def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
             raise InputError(f"{path} is an input and would be overwritten; give another place with -o")
 
 
-def _require_folder(out: Path) -> None:
-    """Raise InputError when results cannot be written into a folder, before any work."""
-    there = next(p for p in (out, *out.absolute().parents) if os.path.exists(p))
-    if not os.path.isdir(there):
-        raise InputError(f"{there} is a file, expected a folder for the results; give another with -o")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"{there} cannot be written into (no permission); give another folder with -o")
-
-
-def _write(out: Path, arrays: Mapping[Path, np.ndarray], affine: np.ndarray) -> None:
-    """All files or none: they are made in a hidden folder inside `out` and renamed into place."""
+def _write(
+    out: Path, arrays: Mapping[Path, np.ndarray], affine: np.ndarray, said: Mapping[Path, Mapping[str, Any]]
+) -> None:
+    """Images and sidecars, all files or none: they are made in a hidden folder inside `out` and renamed into place."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".ferritin-", dir=out) as hidden:
             for path, array in arrays.items():
                 write_nifti(Path(hidden) / path.name, np.moveaxis(array, 0, -1) if array.ndim == 4 else array, affine)
-            for path in arrays:
-                os.replace(Path(hidden) / path.name, path)
+                write_json(Path(hidden) / f"{_stem(path)}.json", said[path])
+            for name in os.listdir(hidden):
+                os.replace(Path(hidden) / name, out / name)
     except OSError as why:
         raise InputError(f"{out} cannot be written into ({why.strerror}); give another folder with -o") from why
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".nii.gz")
 
 
 def _paths(files: Mapping[str, Path | Sequence[Path]]) -> list[Path]:
@@ -213,33 +166,14 @@ def _as_artifact(name: str, values: np.ndarray, path: Path) -> np.ndarray:
     if name in ARTIFACTS:
         n_axes, dtype = len(ARTIFACTS[name].axes), np.dtype(ARTIFACTS[name].dtype)
     if n_axes == 3:
-        values = _volume(values, path)
+        values = single(values, path)
     elif values.ndim == 3:  # one echo: a file does not keep an axis of length one
         values = values[None]
     else:
         values = np.moveaxis(values, -1, 0)
     if dtype.kind != "c":
-        values = _real(values, path)
-    return _inside(values, path) if dtype.kind == "b" else values.astype(dtype, order="C")
-
-
-def _volume(values: np.ndarray, path: str | Path) -> np.ndarray:
-    if values.ndim != 3:
-        raise ShapeError(f"{path} holds {values.shape[3]} volumes, expected one; split it and give the one that counts")
-    return values
-
-
-def _real(values: np.ndarray, path: str | Path) -> np.ndarray:
-    if np.iscomplexobj(values):
-        raise InputError(f"{path} holds complex numbers, expected real ones; give magnitude or phase alone")
-    return values
-
-
-def _inside(values: np.ndarray, path: str | Path) -> np.ndarray:
-    mask = values > 0
-    if not mask.any():
-        raise InputError(f"{path}: the mask is empty (0 of {mask.size} voxels above 0); give one with voxels inside")
-    return mask
+        values = real(values, path)
+    return inside(values, path) if dtype.kind == "b" else values.astype(dtype, order="C")
 
 
 def _require_values(arrays: Mapping[str, np.ndarray], files: Mapping[str, Path]) -> None:

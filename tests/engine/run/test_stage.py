@@ -79,6 +79,15 @@ def test_outputs_are_named_by_their_artifact_and_the_input_mask_stays(tmp_path):
     assert not list(tmp_path.glob(".ferritin*"))
 
 
+def test_every_map_has_a_sidecar_that_says_how_it_was_made(tmp_path, given):
+    tkd(given, tmp_path / "out")
+    said = json.loads((tmp_path / "out" / "chi.json").read_text())
+    assert (said["Units"], said["Method"], said["MagneticFieldStrength"]) == ("ppm", "dipole.tkd", 3.0)
+    assert said["Sources"] == [str(given["local_field"]), str(given["mask"])]
+    assert said["Parameters"]["threshold"] > 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["chi.json", "chi.nii.gz"]
+
+
 def test_an_output_that_is_an_input_is_refused_before_any_work(tmp_path, given, monkeypatch):
     (tmp_path / "w").mkdir()
     given["local_field"] = save(tmp_path / "w" / "chi.nii.gz", FIELD)
@@ -160,7 +169,7 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path, given, monkeypatch)
     assert (tmp_path / "file").read_text() == "mine"
     with monkeypatch.context() as patch:  # a superuser may write everywhere, so that chmod would prove nothing
         patch.setattr(os, "access", lambda path, mode: False)
-        with pytest.raises(InputError, match=r"cannot be written into \(no permission\)"):
+        with pytest.raises(InputError, match=r"cannot be written to \(no permission\)"):
             tkd(given, tmp_path / "out" / "deep")
     assert not (tmp_path / "out").exists()
 

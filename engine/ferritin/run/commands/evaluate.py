@@ -12,7 +12,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.command()
 @click.argument("recon", type=_FILE)
 @click.argument("truth", type=_FILE)
-@click.option("--mask", type=_FILE, required=True, help="What is scored: voxels above 0.")
+@click.option("--mask", type=_FILE, required=True, help="What is scored: voxels above 0.5.")
 @click.option("--labels", type=_FILE, help="Regions with the numbers of the QSM challenge; adds the regions' metrics.")
 @click.option("--scale", default=1.0, help="Multiply RECON first, for example to turn a field in Hz into ppm.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, regions included.")
@@ -22,15 +22,15 @@ def command(recon: Path, truth: Path, mask: Path, labels: Path | None, scale: fl
 
     import numpy as np
 
+    from ferritin.io.volume import load_map, load_mask
     from ferritin.io.writing import plain
     from ferritin.metrics import evaluate, region_means
 
-    chi, affine = _volume(recon, None)
-    reference, mask_volume = (_volume(f, (recon, affine))[0] for f in (truth, mask))
-    regions = _volume(labels, (recon, affine))[0].astype(int) if labels else None
-    voxel_mm = np.linalg.norm(affine[:3, :3], axis=0)
-    chi, inside = chi * scale, mask_volume > 0
-    scores = evaluate(chi, reference, inside, regions, voxel_mm)
+    chi, grid = load_map(recon)
+    reference, inside = load_map(truth, grid)[0], load_mask(mask, grid)
+    regions = load_map(labels, grid)[0].astype(int) if labels else None
+    chi *= np.float32(scale)
+    scores = evaluate(chi, reference, inside, regions, grid.voxel_mm)
     if as_json:
         out = {"recon": str(recon), "truth": str(truth), "metrics": scores}
         if regions is not None:
@@ -39,20 +39,3 @@ def command(recon: Path, truth: Path, mask: Path, labels: Path | None, scale: fl
         return
     for name, value in scores.items():
         click.echo(f"{name:32s} {value:10.4f}")
-
-
-def _volume(path: Path, like):
-    """Values and affine of a NIfTI file on the same grid as another."""
-    import nibabel
-    import numpy as np
-
-    from ferritin.errors import FormatError, ShapeError
-
-    try:
-        image = nibabel.load(path)
-        values = np.asarray(image.dataobj, np.float32)
-    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError) as why:
-        raise FormatError(f"{path} cannot be read as NIfTI ({why}); give a .nii or .nii.gz file") from why
-    if like is not None and not np.allclose(image.affine, like[1], atol=1e-2):
-        raise ShapeError(f"{path} lies elsewhere than {like[0]}: their affines differ; resample one onto the other")
-    return values, image.affine

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option(
     "--mask",
     type=click.Path(path_type=Path),
-    help="Count the voxels above 0 in this file, on the grid of MAP. When not given, voxels that are exactly 0 in MAP "
+    help="Count the voxels above 0.5 in this file, on the grid of MAP. Without it, voxels that are exactly 0 in MAP "
     "are left out: that is what maps hold outside their own mask.",
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON in place of CSV.")
@@ -35,11 +35,9 @@ def command(map, labels, names, mask, as_json, out) -> None:
     Voxels that are not finite in MAP do not count. Where 0 is a value, as in maps of iron or of one kind of source,
     give --mask.
     """
-    import numpy as np
-
+    from ferritin.io.volume import load_map, load_mask
     from ferritin.io.writing import plain
     from ferritin.iron.regions import region_table
-    from ferritin.run.stage import load_map, load_mask
 
     if out is not None:
         _require_place(out, [path for path in (map, labels, names, mask) if path is not None])
@@ -47,7 +45,7 @@ def command(map, labels, names, mask, as_json, out) -> None:
     regions, _ = load_map(labels, grid)
     known = {} if names is None else read_names(names)
     inside, zeros = (values != 0, _zeros(map, values, regions)) if mask is None else (load_mask(mask, grid), 0)
-    rows = region_table(values, regions, tuple(np.linalg.norm(grid.affine[:3, :3], axis=0)), known, inside)
+    rows = region_table(values, regions, tuple(grid.voxel_mm), known, inside)
     text = json.dumps(plain(rows), indent=1) + "\n" if as_json else _as_csv(rows)
     if out is None:
         click.echo(text, nl=False)
