@@ -31,7 +31,10 @@ def _commit() -> str:
 
 def _git(*words: str) -> str:
     root = Path(__file__).resolve().parents[1]
-    return subprocess.run(["git", "-C", root, *words], capture_output=True, text=True).stdout.strip()
+    try:
+        return subprocess.run(["git", "-C", root, *words], capture_output=True, text=True).stdout.strip()
+    except OSError:  # no git here
+        return ""
 
 
 def _processor() -> str:

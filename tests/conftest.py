@@ -28,6 +28,12 @@ def xp(request: pytest.FixtureRequest) -> Any:
     return {"numpy": lambda: np, "strict": lambda: strict.xp, "cupy": cupy_or_skip}[request.param]()
 
 
+@pytest.fixture
+def cupy() -> Any:
+    """cupy, where there is a device."""
+    return cupy_or_skip()
+
+
 def _to_xp(xp: Any, x: Any) -> Any:
     return xp.asarray(x) if isinstance(x, np.ndarray) else x
 

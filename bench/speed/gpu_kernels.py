@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import ferritin_kernels as kernels
+from ferritin import backend
 
 TE = (0.004, 0.009, 0.014, 0.019, 0.024, 0.030)
+EQUAL_TE = (0.005, 0.010, 0.015, 0.020, 0.025, 0.030)
 CORES_PER_PROCESSOR = {(7, 5): 64, (8, 0): 64}  # float32 lanes; 128 on all later ones
 
 
@@ -42,6 +44,13 @@ def cases() -> dict[str, Case]:
             lambda a: kernels.complexfit(a["echoes"], TE, a["mask"], a["phase"], noise_sd=0.02),
             read + 4 * n + fitted + 16, fit,
         ),
+        "monoexp first": Case(
+            lambda a: kernels.monoexp(a["echoes"], TE, a["mask"], model="first", noise_sd=0.02), read + fitted, fit
+        ),
+        "epg": Case(lambda a: kernels.epg(abs(a["echoes"]), EQUAL_TE, a["mask"]), 4 * n + fitted + 4, 40 * n * fit),
+        "closed arlo": Case(
+            lambda a: kernels.closed_form(a["echoes"], EQUAL_TE, a["mask"], form="arlo"), read + fitted, 40 * n
+        ),
         "closed log_linear": Case(
             lambda a: kernels.closed_form(a["echoes"], TE, a["mask"], form="log_linear"), read + fitted, 60 * n
         ),
@@ -53,11 +62,27 @@ def cases() -> dict[str, Case]:
                 a["phase"][0], second=a["phase"][1], te_ratio=TE[0] / TE[1], magnitude=a["echoes"][0]
             ), 4 + 4 + 8 + 3, 3 * 70,
         ),
+        "romeo_quality": Case(
+            lambda a: kernels.romeo_quality(
+                a["phase"][0], second=a["phase"][1], te_ratio=TE[0] / TE[1], magnitude=a["echoes"][0]
+            ), 4 + 4 + 8 + 4, 3 * 70,
+        ),
         "gradient": Case(lambda a: kernels.gradient(a["field"]), 16, 6),
         "divergence": Case(lambda a: kernels.divergence(a["vector"]), 16, 9),
+        "gradient walls": Case(lambda a: kernels.gradient(a["field"], periodic=False), 16, 6),
         "laplacian": Case(lambda a: kernels.laplacian(a["field"]), 8, 12),
         "ball_mean 4": Case(lambda a: kernels.ball_mean(a["field"], 4.0), 16, 49 * 2),
+        "variation": Case(variation, 4 * (1 + 3 + 3 + 1 + 1 + 1 + 1), 60),
+        "box_mean 3": Case(lambda a: kernels.box_mean(a["field"], (3, 3, 3)), 16, 49 * 2),
     }  # fmt: skip
+
+
+def variation(a: dict[str, Any]) -> tuple[Any, ...]:
+    """The first step of a total variation, from splits of zero."""
+    xp, x = backend.namespace(a["field"]), a["field"]
+    split, keep, pull = xp.zeros((3, *x.shape), np.float32), xp.zeros(x.shape, np.float32), xp.empty_like(x)
+    kernels.variation(x, split, keep, pull, xp.abs(a["phase"][0]), limit=0.5, relax=1.8)
+    return split, keep, pull
 
 
 def arrays(shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
@@ -76,11 +101,14 @@ def arrays(shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
 
 def peaks(device: int) -> tuple[float, float]:
     """Bytes and float32 operations (a multiply-add is two) per second that the device promises."""
+    import cupy
     from cupy.cuda import runtime
 
     attribute = lambda name: runtime.deviceGetAttribute(getattr(runtime, name), device)  # noqa: E731
-    major, minor = attribute("cudaDevAttrComputeCapabilityMajor"), attribute("cudaDevAttrComputeCapabilityMinor")
-    lanes = CORES_PER_PROCESSOR.get((major, minor), 128) * attribute("cudaDevAttrMultiProcessorCount")
+    *major, minor = cupy.cuda.Device(device).compute_capability  # "90"
+    lanes = CORES_PER_PROCESSOR.get((int("".join(major)), int(minor)), 128) * attribute(
+        "cudaDevAttrMultiProcessorCount"
+    )
     bus = 1e3 * attribute("cudaDevAttrMemoryClockRate") * 2 * attribute("cudaDevAttrGlobalMemoryBusWidth") / 8
     return bus, 2e3 * lanes * attribute("cudaDevAttrClockRate")
 
@@ -116,12 +144,17 @@ def rows(shape: tuple[int, int, int], device: str, event_time: Callable[[Callabl
 
 
 def difference(host: Any, there: Any) -> float:
-    """99.9th percentile of |a - b| over the 99th of |a|, the worst of the maps; whole numbers and flags apart."""
+    """99.9th percentile of |a - b| over the 99th of |a|, the worst of the maps."""
     worst = 0.0
     for a, b in zip(*(x if isinstance(x, tuple) else (x,) for x in (host, there))):
-        if a is None or a.dtype.kind != "f":
+        if a is None:
+            continue
+        b = b.get()
+        if a.dtype.kind not in "fc":  # the share of flags that differ, and of numbers that differ by more than rounding
+            off = np.abs(a.astype(np.int64) - b.astype(np.int64))
+            worst = max(worst, float(np.mean(off > (a.dtype != bool))))
             continue
         fine = np.isfinite(a)
-        miss = np.abs(a - b.get())[fine]
+        miss = np.abs(a - b)[fine]
         worst = max(worst, float(np.percentile(miss, 99.9) / max(np.percentile(np.abs(a[fine]), 99), 1e-20)))
     return worst

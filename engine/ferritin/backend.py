@@ -106,9 +106,7 @@ def _transform(kind: str, x: Any, *, axes: tuple[int, ...], **options: Any) -> A
     real = kind == "rfftn" and len(axes) == 3
     count_transforms(lead * len(axes), (options["s"] or x.shape[-3:]) if real else (0, 0, 0))
     if xp is np:
-        options |= {"workers": cpu_count(), "overwrite_x": options.pop("overwrite_x", False)}
-    else:
-        options.pop("overwrite_x", None)
+        options["workers"] = cpu_count()
     return getattr(_companion(xp, "fft"), kind)(x, axes=axes, **options)
 
 
@@ -145,12 +143,12 @@ def ifftn(x: Any, axes: tuple[int, ...] = _LAST3, norm: str = "backward", overwr
 
 def dctn(x: Any, axes: tuple[int, ...] = _LAST3) -> Any:
     """Cosine transform of type 2 over the last three axes, unnormalised: even reflection at the walls, real to real."""
-    return _transform("dctn", x, axes=axes)
+    return namespace(x).ascontiguousarray(_transform("dctn", x, axes=axes))  # cupy gives a view of complex numbers
 
 
 def idctn(x: Any, axes: tuple[int, ...] = _LAST3, overwrite_x: bool = True) -> Any:
     """Inverse of dctn. Destroys x unless told not to."""
-    return _transform("idctn", x, axes=axes, overwrite_x=overwrite_x)
+    return namespace(x).ascontiguousarray(_transform("idctn", x, axes=axes, overwrite_x=overwrite_x))
 
 
 def fast_length(n: int) -> int:
@@ -178,6 +176,8 @@ def device_of(name: str) -> str:
         import cupy
 
         found = cupy.cuda.runtime.getDeviceCount()
+        if index < found:
+            _try_out(index)
     except Exception as why:
         if name == "auto":
             return "cpu"
@@ -190,6 +190,15 @@ def device_of(name: str) -> str:
             return "cpu"
         raise DeviceError(f"device '{name}' asked for, but {found} CUDA devices are there; use --device cpu or auto")
     return f"cuda:{index}"
+
+
+def _try_out(index: int) -> None:
+    """A kernel that has to be compiled and a transform: a driver alone can do neither."""
+    import cupy
+    import cupyx.scipy.fft
+
+    with cupy.cuda.Device(index):
+        cupyx.scipy.fft.rfftn(cupy.ones((2, 2, 2), np.float32) + np.float32(1)).sum().item()
 
 
 def to_device(x: Any, device: str) -> Any:

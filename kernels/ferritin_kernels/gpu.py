@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,16 @@ def source(kernel: str) -> str:
 
 
 @cache
+def _sources() -> int:
+    """A number that changes with any header: cupy keeps what it compiled by the text and options alone."""
+    return zlib.crc32(b"".join(path.read_bytes() for path in sorted(_HERE.glob("*.cuh"))))
+
+
+@cache
 def _function(kernel: str, entry: str, defines: tuple[tuple[str, int], ...]) -> Any:
     import cupy
 
+    defines += (("FERRITIN_SOURCES", _sources()),)
     return cupy.RawModule(code=source(kernel), options=options(defines)).get_function(entry)
 
 

@@ -8,6 +8,7 @@ import pytest
 import scipy.ndimage as ndi
 from click.testing import CliRunner
 
+import ferritin as ft
 from ferritin.errors import FerritinError
 from ferritin.phantom import Protocol, simulate
 from ferritin.run.cli import cli
@@ -56,6 +57,16 @@ def test_maps_are_close_to_the_truth(scan, out):
         - hz_per_ppm * volume(truth / "total_field.nii.gz")[inside]
     )
     assert np.median(np.abs(error - np.median(error))) < 1.5
+
+
+@pytest.mark.gpu
+def test_a_gpu_makes_the_same_maps(scan, cupy):
+    host, there = (ft.reconstruct(ft.read(scan / "raw.h5"), device=device).artifacts for device in ("cpu", "cuda"))
+    for name in ("total_field", "field_noise", "r2star", "local_field", "chi"):
+        assert isinstance(there[name], np.ndarray)
+        off = np.percentile(np.abs(there[name] - host[name]), 99.9)
+        assert off < 1e-3 * np.percentile(np.abs(host[name]), 99), name
+    assert np.mean(there["mask"] != host["mask"]) < 1e-4
 
 
 def test_the_affine_is_the_simulators(scan, out):

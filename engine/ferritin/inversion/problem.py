@@ -12,6 +12,7 @@ from ferritin.errors import InputError, ParameterError
 from ferritin.ops.box import Box
 from ferritin.ops.dipole import Dipole
 from ferritin.ops.slabs import each, slabs
+from ferritin.solvers.reduction import dot
 from ferritin.stages import Record, Susceptibility
 
 LEAST_NOISE = np.float32(1e-12)
@@ -82,7 +83,8 @@ class Problem:
     def spread(self, field: Any = None) -> float:
         """Standard deviation of a field on the box, or of the given one, inside the mask, at least 1e-9 [ppm]."""
         values = (self.field if field is None else field)[self.inside]
-        return max(float(values.std(dtype=np.float64)), 1e-9)
+        values = values - values.mean(dtype=np.float64).astype(np.float32)
+        return max(float(dot(self.xp, values, values) / values.size) ** 0.5, 1e-9)
 
     def finish(self, chi: Any, record: Record | None = None, *, reference: str = "mean") -> Susceptibility:
         """The map in the whole volume, zero outside the mask, relative to the stated reference."""

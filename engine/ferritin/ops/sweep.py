@@ -35,7 +35,8 @@ def filtered(x: Any, shape: Triple, work: Work, keep: Triple | None = None) -> A
     if namespace(x) is not np:
         spectrum = rfftn(x, shape)
         work(spectrum, (slice(None), slice(None)))
-        return irfftn(spectrum, shape)[tuple(slice(n) for n in keep)]
+        out = irfftn(spectrum, shape)[tuple(slice(n) for n in keep)]
+        return namespace(x).ascontiguousarray(out)  # sums over a view run in one block, and it holds the whole box
     spectrum, out = _planes_forward(x, shape), np.empty(keep, np.float32)
     _columns([spectrum], work, forward=True)
     _planes_inverse(spectrum, shape, keep, out.__setitem__)

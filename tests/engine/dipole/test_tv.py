@@ -8,7 +8,7 @@ from engine.dipole.phantoms import six_spheres, slope
 from ferritin.dipole.tv import tv
 from ferritin.errors import InputError, ParameterError
 from ferritin.inversion import sparse
-from ferritin.inversion.sparse import BACKGROUND, NOISE
+from ferritin.inversion.sparse import BACKGROUND, EDGES_AT, NOISE
 from properties.fields import sphere_field
 
 
@@ -99,6 +99,16 @@ def test_the_price_of_outer_sources_goes_evenly_from_noise_to_background(monkeyp
     assert apart(NOISE, NOISE + 1e-4) < 0.1 * apart(NOISE, BACKGROUND)
     assert apart(BACKGROUND - 1e-4, BACKGROUND) < 0.1 * apart(NOISE, BACKGROUND)
     assert max(apart(NOISE, 0.1325), apart(0.1325, BACKGROUND)) < apart(NOISE, BACKGROUND)
+
+
+def test_any_namespace_comes_to_the_same_map_past_all_revisions(xp, to_xp, to_np):
+    """Weights after rejection, the price of outer sources and the map's own edges come into it one after the other."""
+    scan, mask, _, _, field = six_spheres(n=32)
+    noise = np.full_like(field, 0.3)
+    found = tv(to_xp(field), to_xp(mask), scan, to_xp(noise), iterations=EDGES_AT + 3, tolerance=0)
+    expected = tv(field, mask, scan, noise, iterations=EDGES_AT + 3, tolerance=0)
+    np.testing.assert_allclose(to_np(found.chi), expected.chi, atol=1e-3 * np.abs(expected.chi).max())
+    assert found.record.notes == expected.record.notes
 
 
 def test_edges_of_the_magnitude_keep_what_a_strong_prior_would_flatten():
