@@ -11,7 +11,7 @@ import inspect
 import pkgutil
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
@@ -34,7 +34,10 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Method:
-    """One way to do a stage. host: it works on host arrays whatever the device, and the pipeline moves them."""
+    """One way to do a stage. host: it works on host arrays whatever the device, and the pipeline moves them.
+
+    needs: by optional argument the parameter that makes the method need it.
+    """
 
     stage: str
     name: str
@@ -46,6 +49,7 @@ class Method:
     parameters: tuple[Parameter, ...]
     host: bool = False
     takes_progress: bool = False
+    needs: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -93,23 +97,26 @@ def around(stage: str, wrapper: Callable[[Callable], Callable]) -> None:
     _around[stage] = wrapper
 
 
-def method(stage: str, *, source: str, name: str | None = None, host: bool = False) -> Callable[[Callable], Callable]:
+def method(
+    stage: str, *, source: str, name: str | None = None, host: bool = False, needs: Mapping[str, str] | None = None
+) -> Callable[[Callable], Callable]:
     """Register a function as a method of a stage, under its own name unless another is given.
 
-    source: paper and equation that the method is written from. host: it needs host arrays (region growing, say).
+    source: paper and equation that the method is written from. host: it needs host arrays (region growing, say). needs:
+    by optional argument the parameter that makes the method need it, unless that is "none".
     Parameters of the method may be annotated with their unit: `radius_mm: Annotated[float, "mm"] = 12.0`.
     """
 
     def register(function: Callable) -> Callable:
         function = through_the_door(_around.get(stage, lambda f: f)(function), host)
-        entry = _describe(stage, name or function.__name__.rstrip("_"), function, source, host)
+        entry = _describe(stage, name or function.__name__.rstrip("_"), function, source, host, needs or {})
         _methods[stage, entry.name] = entry
         return function
 
     return register
 
 
-def _describe(stage: str, name: str, function: Callable, source: str, host: bool) -> Method:
+def _describe(stage: str, name: str, function: Callable, source: str, host: bool, needs: Mapping[str, str]) -> Method:
     if stage not in STAGES:
         raise UnknownMethodError(f"no stage '{stage}'; the stages are {', '.join(STAGES)}")
     hints = typing.get_type_hints(function, include_extras=True)
@@ -134,6 +141,7 @@ def _describe(stage: str, name: str, function: Callable, source: str, host: bool
         parameters=tuple(parameters),
         host=host,
         takes_progress="progress" in inspect.signature(function).parameters,
+        needs=needs,
     )
 
 

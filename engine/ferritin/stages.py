@@ -234,8 +234,8 @@ ARTIFACTS: Mapping[str, Artifact] = {
 class Stage:
     """A step of the reconstruction: what it makes, the folder of its methods, and the default one.
 
-    The first product is what the stage is for; it names the stage in a plan. min_echoes: fewer make the stage
-    impossible. one_echo: the default method when there is one echo.
+    The first product is what the stage is for; it names the stage in a plan. min_echoes, min_slices (voxels along the
+    shortest axis): fewer make the stage impossible. one_echo: the default method when there is one echo.
 
     Methods speak of `mask`, and the map says which one that is at their place in the chain: takes and gives rename what
     a method consumes and produces. sequence: the kind of echoes that the stage can use (Scan.sequence); None: any.
@@ -247,6 +247,7 @@ class Stage:
     default: str
     meaning: str
     min_echoes: int = 0
+    min_slices: int = 0
     one_echo: str | None = None
     sequence: str | None = None
     takes: Mapping[str, str] = field(default_factory=dict)
@@ -301,6 +302,7 @@ STAGES: Mapping[str, Stage] = {
             ("field_mask",),
             "smoothness",
             "where the field can be trusted",
+            min_slices=3,
             gives={"mask": "field_mask"},
         ),
         Stage(
@@ -309,6 +311,7 @@ STAGES: Mapping[str, Stage] = {
             ("local_field", "local_mask"),
             "tfi",
             "fields of outside sources removed",
+            min_slices=3,
             takes={"mask": "field_mask"},
             gives={"mask": "local_mask"},
         ),
@@ -318,6 +321,7 @@ STAGES: Mapping[str, Stage] = {
             ("chi", "chi_sd"),
             "tv",
             "susceptibility from the local field",
+            min_slices=3,
             takes={"mask": "local_mask"},
         ),
         Stage(

@@ -138,6 +138,16 @@ def test_until_makes_only_what_is_needed(scan, tmp_path):
     names = {p.name for p in (tmp_path / "out").rglob("*.nii.gz")}
     assert "sub-01_R2starmap.nii.gz" in names
     assert "sub-01_Chimap.nii.gz" not in names
+    assert {v["name"] for v in said(tmp_path / "out")["verdicts"]} >= {"mask volume", "R2* range", "R2* precision"}
+    r2star = json.loads((tmp_path / "out" / "sub-01" / "anat" / "sub-01_R2starmap.json").read_text())
+    assert not any("field" in source for source in r2star["Sources"])  # made later, if at all
+
+
+def test_r2star_can_be_corrected_for_the_gradient_of_the_field(scan, tmp_path):
+    recon(scan / "raw.h5", "-o", tmp_path / "out", "--until", "r2star", "--set", "r2star.gradient=box")
+    stages = {info["stage"]: info for info in said(tmp_path / "out")["stages"]}
+    assert "field" in stages
+    assert "total_field" in stages["r2star"]["inputs"]
 
 
 def test_an_outside_mask_takes_the_place_of_ours(scan, tmp_path):

@@ -136,7 +136,7 @@ class Writer:
                     "Units": "s",
                     "Sources": [uris[rate]],
                 }
-                self._image(f"{name}map", arrays[rate], scan, said, each=_reciprocal)
+                self._image(f"{name}map", _time(arrays[rate], arrays.get(f"{rate}_se")), scan, said)
                 self.files[name.lower()] = f"anat/{self.tree.prefix}_{name}map.nii.gz"
         if arrays.get("echoes") is not None:
             self._echoes(arrays["echoes"], scan, maps.stages)
@@ -165,7 +165,7 @@ class Writer:
             "scan": _facts(scan),
             "stages": sorted(stages.values(), key=lambda info: list(STAGES).index(info.stage)),
             "verdicts": list(verdicts),
-            "warnings": [str(finding) for finding in scan.findings],
+            "warnings": [str(finding) for finding in scan.findings if finding.level == "warning"],
             "findings": list(scan.findings),
             "missing": dict(maps.missing),
             "files": files,
@@ -224,11 +224,12 @@ class Writer:
         self.names[:0] = dataset
 
 
-def _reciprocal(rate: np.ndarray) -> np.ndarray:
-    """T2 or T2* [s] of R2 or R2* [1/s]; 0 stays 0."""
-    out = np.zeros_like(rate)
-    np.divide(1, rate, out=out, where=rate > 0)
-    return np.minimum(out, LONGEST_T2STAR_S, out=out)
+def _time(rate: np.ndarray, error: np.ndarray | None) -> np.ndarray:
+    """T2 or T2* [s] of R2 or R2* [1/s]. 0 where it was not fitted: the standard error, too, is 0 there."""
+    fitted = rate > 0 if error is None else (rate > 0) | (error != 0)
+    out = np.where(fitted, np.float32(LONGEST_T2STAR_S), np.float32(0))
+    np.divide(1, rate, out=out, where=rate > 1 / LONGEST_T2STAR_S)
+    return out
 
 
 def _facts(scan: Scan) -> dict[str, Any]:

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from ferritin import registry
-from ferritin.errors import UnknownMethodError
 from ferritin.scan import Scan
 from ferritin.stages import ARTIFACTS, STAGES
 
@@ -89,21 +87,10 @@ def made_by(info: Any, files: Mapping[str, str] = {}) -> dict[str, Any]:
         "Method": f"{info.stage}.{info.method}",
         "MethodSource": info.source,
         "Parameters": dict(info.parameters),
-        "Sources": _sources(info, files),
+        "Sources": [files[name] for name in info.inputs if name in files],
         "Iterations": record.iterations,
         "Residual": record.residual,
         "StoppedBy": record.stopped_by,
         "Notes": list(record.notes),
     }
     return {k: v for k, v in out.items() if v not in (None, [], {})}
-
-
-def _sources(info: Any, files: Mapping[str, str]) -> list[str]:
-    """BIDS URIs of the written maps that a stage consumed."""
-    try:
-        method = registry.find(info.stage, info.method)
-    except UnknownMethodError:
-        return []
-    takes = STAGES[info.stage].takes
-    consumed = [takes.get(name, name) for name in (*method.consumes, *method.optional)]
-    return [files[name] for name in consumed if name in files]

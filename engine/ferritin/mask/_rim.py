@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ferritin.backend import ndimage
 from ferritin.errors import InputError
-from ferritin.mask._shape import largest_piece
+from ferritin.mask._shape import largest_piece, without_specks
 from ferritin.ops.smv import depth_mm as depth_of
 from ferritin.stages import Mask, Record
 
@@ -34,7 +33,7 @@ def trimmed(mask: Any, find: Callable[[Any], Any], voxel_mm: tuple[float, ...], 
     for passes in range(1, _PASSES + 1):  # noqa: B007
         bad = find(mask) & (depth_of(mask, voxel_mm, walls=False) < depth_mm)
         count = int((bad & mask).sum())
-        mask = largest_piece(ndimage(mask).binary_opening(mask & ~bad))
+        mask = largest_piece(without_specks(mask & ~bad))
         if count == 0:
             break
     if not bool(mask.any()):

@@ -22,6 +22,17 @@ def close(mask: Any, radius_mm: float, voxel_mm: tuple[float, ...]) -> Any:
     return wide[tuple(slice(p, p + n) for p, n in zip(pad, mask.shape))] | mask
 
 
+def without_specks(mask: Any) -> Any:
+    """Without what is one or two voxels wide, by 6-connected neighbours; an axis of fewer than three says nothing."""
+    xp = namespace(mask)
+    axes = [axis for axis, n in enumerate(mask.shape) if n >= 3]
+    structure = xp.zeros((3, 3, 3), bool)
+    for axis in axes:
+        structure[tuple(slice(None) if a == axis else 1 for a in range(3))] = True
+    structure[1, 1, 1] = True
+    return ndimage(mask).binary_opening(mask, structure)
+
+
 def largest_piece(mask: Any) -> Any:
     """The largest 6-connected piece; the mask itself when it is empty."""
     return large_pieces(mask, 1.0)

@@ -7,8 +7,8 @@ from typing import Annotated
 import numpy as np
 
 import ferritin_kernels
-from ferritin.backend import namespace, ndimage
-from ferritin.mask._shape import close, fill_holes
+from ferritin.backend import namespace
+from ferritin.mask._shape import close, fill_holes, without_specks
 from ferritin.registry import method
 from ferritin.stages import Mask, Record
 
@@ -53,6 +53,6 @@ def quality(
         mean += ferritin_kernels.romeo_quality(phase[e], **second)
     mean /= np.float32(len(pairs))
     mask = xp.nan_to_num(mean) >= np.float32(threshold)
-    mask = ndimage(mask).binary_opening(mask)  # chance makes single voxels of noise agree
+    mask = without_specks(mask)  # chance makes single voxels of noise agree
     mask = close(mask, closing_mm, scan.voxel_mm)
     return Mask(fill_holes(mask) if fill else mask, Record())

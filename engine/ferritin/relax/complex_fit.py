@@ -12,7 +12,10 @@ from ferritin.stages import Relaxation
 
 
 @method(
-    "r2star", name="complex", source="Least squares of S0 exp(-R2* TE + i(φ0 + 2π f TE)); Gauss-Newton with damping"
+    "r2star",
+    name="complex",
+    source="Least squares of S0 exp(-R2* TE + i(φ0 + 2π f TE)); Gauss-Newton with damping",
+    needs={"total_field": "gradient"},
 )
 def complex_fit(
     echoes: Any,

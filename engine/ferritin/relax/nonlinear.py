@@ -15,6 +15,7 @@ from ferritin.stages import Relaxation
     "r2star",
     source="Levenberg-Marquardt; noise floor by the moments of the Rice and non-central χ distributions: "
     "Miller AJ, Joseph PM. Magn Reson Imaging 1993;11:1051; Constantinides CD, et al. MRM 1997;38:852",
+    needs={"total_field": "gradient"},
 )
 def nonlinear(
     echoes: Any,

@@ -17,6 +17,7 @@ _SAMPLE = 500_000
 _LOCAL = ("local_mask", "field_mask", "mask")
 _MASKS = dict.fromkeys(TITLES, (("mask",), ("mask",))) | {
     "chi": (_LOCAL, _LOCAL),
+    "chi_sd": (_LOCAL, _LOCAL),
     "chi_positive": (_LOCAL, _LOCAL),
     "chi_negative": (_LOCAL, _LOCAL),
     "local_field": (_LOCAL, _LOCAL),

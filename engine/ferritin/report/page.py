@@ -67,7 +67,7 @@ def _header(subject: str, maps: Any, verdicts: Sequence[Verdict]) -> str:
     words = {
         "fail": f"{count['fail']} of {len(verdicts)} checks failed",
         "warn": f"{count['warn']} of {len(verdicts)} checks need a look",
-        "ok": f"all {len(verdicts)} checks passed",
+        "ok": f"all {len(verdicts)} checks passed" if len(verdicts) > 1 else "the one check passed",
     }
     level = worst(verdicts)
     badge = f'<a class="badge {level}" href="#checks">{words[level]}</a>' if level else ""

@@ -16,9 +16,13 @@ TITLES = {
     "chi_negative": "Diamagnetic sources χ⁻",
     "r2star": "R2*",
     "r2": "R2",
+    "r2prime": "R2′",
+    "iron": "Iron",
     "local_field": "Local field",
     "total_field": "Total field",
+    "chi_sd": "Susceptibility standard deviation",
     "field_noise": "Field noise",
+    "field_reliability": "Field reliability",
     "r2star_se": "R2* standard error",
     "r2_se": "R2 standard error",
     "b1": "Transmit field B1",
@@ -72,7 +76,11 @@ def window_of(name: str, scan: Scan, inside: np.ndarray) -> Window:
         return Window(-0.15, 0.15, unit)
     if name in ("chi_positive", "chi_negative"):
         return Window(0, 0.15, unit) if name == "chi_positive" else Window(-0.1, 0, unit)
-    if name == "r2star":
+    if name == "iron":
+        return Window(0, 300, unit)
+    if name == "field_reliability":
+        return Window(0, 1, unit)
+    if name in ("r2star", "r2prime"):
         return Window(0, 100 if b0 > 5 else 50 if b0 > 2 else 30, unit, "inferno")
     if name == "r2":
         return Window(0, 50 if b0 > 5 else 30, unit, "inferno")
@@ -88,7 +96,7 @@ def window_of(name: str, scan: Scan, inside: np.ndarray) -> Window:
 
 
 def _fitted_colours(name: str) -> str:
-    return "viridis" if name in ("field_noise", "r2star_se", "r2_se") else "gray"
+    return "viridis" if name in ("chi_sd", "field_noise", "r2star_se", "r2_se") else "gray"
 
 
 def nice(value: float) -> float:

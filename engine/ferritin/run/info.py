@@ -14,7 +14,8 @@ class StageInfo:
     """One finished stage.
 
     seconds, cpu_seconds (of all its threads) and fft_count are of the method alone, files excluded; peak_bytes is the
-    process's peak resident memory while it ran; reused is True when the result came from an earlier run in the folder.
+    process's peak resident memory while it ran; reused is True when the result came from an earlier run in the folder;
+    inputs are the artifacts that it was given.
     """
 
     stage: str
@@ -28,6 +29,7 @@ class StageInfo:
     reused: bool = False
     key: str = ""
     cpu_seconds: float = 0.0
+    inputs: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready, the record's fields beside the others."""
@@ -42,4 +44,5 @@ class StageInfo:
         record = {name: value for name, value in said.items() if name in names}
         record["notes"] = tuple(record.get("notes", ()))
         others = {name: value for name, value in said.items() if name not in names}
+        others["inputs"] = tuple(others.get("inputs", ()))
         return cls(**others | {"record": Record(**record), "reused": True})

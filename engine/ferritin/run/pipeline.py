@@ -97,7 +97,7 @@ def reconstruct(
     if mask is not None:
         available["mask"] = mask
     available |= _given_masks(available)
-    plan = make_plan(targets, available, scan.n_echoes, settings or {})
+    plan = make_plan(targets, available, scan, settings or {})
     _require_sequence(plan, scan)
     run = _Run(scan, plan, backend.device_of(device), progress or Progress.silent(), earlier)
     return run.execute(available, {*targets, *keep})
@@ -208,6 +208,7 @@ class _Run:
             result.record,
             key=key,
             cpu_seconds=time.process_time() - cpu,
+            inputs=tuple(map(step.source, (*step.method.consumes, *optional))),
         )
         return info, {
             step.product(name): self._checked(step.product(name), getattr(result, name))

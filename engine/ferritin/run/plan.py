@@ -9,6 +9,7 @@ from typing import Any
 from ferritin.errors import UnknownMethodError
 from ferritin.registry import Method
 from ferritin.run.config import choose
+from ferritin.scan import Scan
 from ferritin.stages import ARTIFACTS, STAGES
 
 DEFAULT_TARGETS = ("mask", "r2star", "total_field", "field_mask", "local_field", "chi")
@@ -35,6 +36,12 @@ class Step:
     def product(self, name: str) -> str:
         """The artifact that the method's result `name` is at this place in the chain."""
         return STAGES[self.stage].gives.get(name, name)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Artifacts without which the step cannot be done, by its method and by its options."""
+        chosen = (name for name, by in self.method.needs.items() if self.keywords.get(by, "none") != "none")
+        return tuple(map(self.source, (*self.method.consumes, *chosen)))
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -67,15 +74,16 @@ def targets_until(name: str) -> tuple[str, ...]:
 
 
 def make_plan(
-    targets: Collection[str], available: Collection[str], n_echoes: int, settings: Mapping[str, Mapping[str, Any]]
+    targets: Collection[str], available: Collection[str], scan: Scan, settings: Mapping[str, Mapping[str, Any]]
 ) -> Plan:
     """Walk the map backwards from the targets to what is available.
 
     A stage is taken when its main product is needed and not available; its method then needs what it consumes.
     """
+    n_echoes = scan.n_echoes
     steps = {s: Step(s, *choose(settings, s, n_echoes)) for s in STAGES if STAGES[s].produces[0] not in available}
     steps = _in_order(steps)
-    reasons = _impossible(steps, available, n_echoes)
+    reasons = _impossible(steps, available, scan)
     missing = {t: reasons[maker(t)] for t in targets if maker(t) in reasons and t not in available}
     needed = {_main(t) for t in targets if t not in missing}
     taken: list[Step] = []
@@ -83,20 +91,20 @@ def make_plan(
         main = STAGES[step.stage].produces[0]
         if main in needed and step.stage not in reasons:
             taken.append(step)
-            needed |= {_main(read) for read in map(step.source, step.method.consumes) if read not in available}
+            needed |= {_main(read) for read in step.needs if read not in available}
     return Plan(tuple(reversed(taken)), missing)
 
 
 def _in_order(steps: Mapping[str, Step]) -> dict[str, Step]:
-    """The map's order, but a stage comes after those that make what its method consumes: R2* from complex echoes needs
-    the unwrapped phase, R2* from magnitudes does not."""
+    """The map's order, but a stage comes after those that make what it needs: R2* from complex echoes needs the
+    unwrapped phase, R2* from magnitudes does not."""
     out: dict[str, Step] = {}
 
     def place(name: str | None, above: tuple[str, ...] = ()) -> None:
         if name not in steps or name in out or name in above:
             return
-        for read in steps[name].method.consumes:
-            place(maker(steps[name].source(read)), (*above, name))
+        for read in steps[name].needs:
+            place(maker(read), (*above, name))
         out[name] = steps[name]
 
     for name in steps:
@@ -110,16 +118,22 @@ def _main(artifact: str) -> str:
     return STAGES[stage].produces[0] if stage else artifact
 
 
-def _impossible(steps: Mapping[str, Step], available: Collection[str], n_echoes: int) -> dict[str, str]:
-    """Stages that this number of echoes cannot feed, with the reason, through to what follows from them."""
+def _impossible(steps: Mapping[str, Step], available: Collection[str], scan: Scan) -> dict[str, str]:
+    """Stages that so few echoes or slices cannot feed, with the reason, through to what follows from them."""
     out: dict[str, str] = {}
+    n_echoes, thickness = scan.n_echoes, min(scan.shape)
     for name, step in steps.items():
         least = STAGES[name].min_echoes
-        causes = [maker(read) for read in map(step.source, step.method.consumes) if read not in available]
+        causes = [maker(read) for read in step.needs if read not in available]
         if n_echoes < least:
             out[name] = (
                 f"needs at least {least} echoes, the scan has {n_echoes}: one echo cannot tell what changes over the "
                 "echo time from the value at TE = 0"
+            )
+        elif thickness < STAGES[name].min_slices:
+            out[name] = (
+                f"needs at least {STAGES[name].min_slices} voxels along each axis, the scan has {thickness}: most "
+                "sources of the field lie outside of so thin a slab"
             )
         elif any(cause in out for cause in causes):
             out[name] = next(out[cause] for cause in causes if cause in out)

@@ -21,6 +21,9 @@ from ferritin.run.progress import Progress
 from ferritin.scan import Scan
 from ferritin.stages import STAGES
 
+_MASKS = ("mask", "field_mask", "local_mask")
+"""Kept whatever is asked for: nothing can be judged or shown without knowing where it counts."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -64,6 +67,7 @@ class Outcome:
         if self.reused_all:
             lines = [f"nothing to do, {len(self.files)} maps are up to date; report: {self.report}"]
         lines += [f"not made: {name} ({why})" for name, why in self.maps.missing.items()]
+        lines += [f"warning: {found}" for found in self.maps.scan.findings if found.level == "warning"]
         lines += [f"{v.level}: {v.message}" for v in self.verdicts if v.level != "ok"]
         return "\n".join(lines)
 
@@ -86,7 +90,7 @@ def recon(path: str | Path, out: str | Path, options: Options, progress: Progres
     targets = targets_until(options.until) if options.until else default_targets(scan.sequence)
     if options.separate:
         targets = (*targets, *STAGES["sources"].produces)
-    keep = ("echoes",) if options.keep_echoes or scan.n_echoes == 1 else ()
+    keep = (*_MASKS, *(("echoes",) if options.keep_echoes or scan.n_echoes == 1 else ()))
     files = Derivatives(out, subject)
     require(scan, size_in_bytes(options.memory))
     earlier = Earlier(out, subject, _before(options.start_from))

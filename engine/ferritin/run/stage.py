@@ -78,7 +78,8 @@ def run_stage(
     scan = Scan([ms_to_s(t) for t in te_ms], b0, affine, shape, sequence=sequence, data=_placed(values, stage))
     maps = reconstruct(scan, targets=STAGES[stage].produces[:1], settings=settings, device=device, progress=progress)
     if maps.missing:
-        raise InputError(f"{stage}: {next(iter(maps.missing.values()))}; give all echo times with --te-ms")
+        remedy = "; give all echo times with --te-ms" if len(te_ms) < STAGES[stage].min_echoes else ""
+        raise InputError(f"{stage}: {next(iter(maps.missing.values()))}{remedy}")
     made = {path: maps.artifacts.get(name) for name, path in products.items()}
     made = {path: array for path, array in made.items() if hasattr(array, "shape")}
     names = {STAGES[stage].takes.get(name, name): str(path) for name, path in files.items() if name not in several}

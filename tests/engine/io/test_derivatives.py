@@ -20,9 +20,9 @@ AFFINE = np.array([[-0.7, 0, 0, 30], [0, 0.7, 0, -40], [0, 0, 1.5, -20], [0, 0, 
 
 def make_scan(n_echoes=3, **provenance):
     said = {"file": "raw head.h5", "sha256": "ab12"} | provenance
-    finding = Finding("navigator lines", "left out")
+    findings = Finding("navigator lines", "left out"), Finding("noise scan", "used", "info")
     te = [0.004 * (i + 1) for i in range(n_echoes)]
-    return Scan(te, 7.0, AFFINE, SHAPE, provenance=said, findings=(finding,))
+    return Scan(te, 7.0, AFFINE, SHAPE, provenance=said, findings=findings)
 
 
 def make_maps(scan, *names):
@@ -36,7 +36,7 @@ def make_maps(scan, *names):
         StageInfo("mask", "signal", "source", seconds=0.1),
         StageInfo("background", "vsharp", "Wu 2012", {"radius_mm": 12.0}, 0.2),
         StageInfo("dipole", "tv", "Bilgic 2014", {"lambda": 5e-4, "reference": "mean"}, 1.5, 10**8, 42.0,
-                  Record(37, 1e-3, "tolerance", ("a note",))),
+                  Record(37, 1e-3, "tolerance", ("a note",)), inputs=("local_field", "local_mask")),
     )  # fmt: skip
     missing = {"r1": "one flip angle"}
     return SimpleNamespace(scan=scan, artifacts={n: array(n) for n in names}, stages=stages, missing=missing)
@@ -108,6 +108,18 @@ def test_t2star_is_one_over_r2star_and_bounded(tmp_path):
     assert (t2star[0] == 0).all()
     assert (t2star[1] == 10).all()
     assert said(anat / "sub-01_T2starmap.json")["Units"] == "s"
+
+
+def test_a_decay_too_slow_to_see_is_the_longest_t2star(tmp_path):
+    """A fit may end at R2* = 0: its standard error tells it from a voxel that was not fitted."""
+    maps = make_maps(make_scan(), "r2star", "r2star_se")
+    maps.artifacts["r2star"][:] = 0
+    error = maps.artifacts["r2star_se"]
+    error[0], error[1], error[2:] = 0, 1.5, np.nan
+    write(tmp_path, maps)
+    t2star = np.asarray(nib.load(tmp_path / "sub-01" / "anat" / "sub-01_T2starmap.nii.gz").dataobj)
+    assert (t2star[0] == 0).all()
+    assert (t2star[1:] == 10).all()
 
 
 @pytest.mark.parametrize(("n", "name"), [(1, "part-{}_T2starw"), (2, "echo-2_part-{}_MEGRE")])

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from ferritin.report import judge, write_report
+from ferritin.report.layers import layers
 from ferritin.report.verdicts import Verdict
 from ferritin.run.info import StageInfo
 from ferritin.scan import Finding, Scan
-from ferritin.stages import Record
+from ferritin.stages import ARTIFACTS, Record
 
 RNG = np.random.default_rng(0)
 VOID = {"meta", "img", "input", "br", "path", "use"}
@@ -70,6 +71,15 @@ def written(tmp_path, maps, verdicts=None):
     path = tmp_path / "sub-07_report.html"
     write_report(path, maps, judge(maps) if verdicts is None else verdicts)
     return Page(path.read_text())
+
+
+def test_every_written_map_has_its_picture(tmp_path):
+    """What recon can write of one volume is shown, but for masks, which are outlines, and tensors' parts."""
+    volumes = {n for n, a in ARTIFACTS.items() if a.file and len(a.axes) == 3 and a.dtype == "float32"}
+    volumes -= {"chi_orientations", "chi_anisotropy", "r2prime_se"}
+    maps = make(names=tuple(volumes))
+    assert {layer.name for layer in layers(maps)} == volumes
+    assert "Iron" in written(tmp_path, maps).text
 
 
 def test_everything_is_on_the_page(tmp_path):
