@@ -16,6 +16,7 @@ from ferritin.metrics import correlation, nrmse, xsim
 from ferritin.phantom import Protocol, simulate
 from ferritin.phantom.folder import earlier
 from ferritin.phantom.simulate import parts
+from ferritin.report.montage import comparison
 from ferritin.run.progress import Progress
 from ferritin.run.recon import Options, Outcome, recon
 
@@ -26,7 +27,8 @@ _SEED = 1
 def demo(folder: str | Path, *, voxel: float = 2.0, device: str = "auto") -> tuple[str, Outcome]:
     """Simulate a 7 T scan into `folder`/scan, reconstruct it into `folder`/maps, and describe the accuracy.
 
-    A scan with the same parameters that is there already is taken.
+    A scan with the same parameters that is there already is taken. `folder`/comparison.png shows truth, result and
+    difference side by side.
 
     Returns
     -------
@@ -42,7 +44,9 @@ def demo(folder: str | Path, *, voxel: float = 2.0, device: str = "auto") -> tup
             simulate(scan, protocol, seed=_SEED, stage=told.stage)
         shutil.rmtree(maps / "sub-01", ignore_errors=True)  # the maps of the scan that was replaced
     outcome = recon(scan / "raw.h5", maps, Options(device=device), progress)
-    return accuracy(outcome.maps.artifacts, scan / "truth"), outcome
+    picture = Path(folder) / "comparison.png"
+    comparison(scan / "truth", maps / "sub-01" / "anat", picture)
+    return f"{accuracy(outcome.maps.artifacts, scan / 'truth')}\n  side by side    {picture}", outcome
 
 
 def accuracy(artifacts: dict[str, np.ndarray], truth: Path) -> str:
