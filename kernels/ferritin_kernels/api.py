@@ -91,7 +91,9 @@ def check_echoes(echoes: Any, te_s: Any, fewest: int) -> np.ndarray:
             f"echoes of shape {tuple(echoes.shape)} do not fit {te.size} echo times; the echo axis is first"
         )
     if te.size < fewest:
-        raise ValueError(f"{te.size} echoes are too few for this fit; it needs {fewest} or more")
+        raise ValueError(
+            f"{te.size} echoes are too few for this fit; it needs {fewest} or more: give them, or take another fit"
+        )
     if not np.all(np.isfinite(te)) or np.any(np.diff(te) <= 0):
         raise ValueError(f"echo times must increase, got {(1e3 * te).tolist()} ms")
     return te

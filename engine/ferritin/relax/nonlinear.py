@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import ferritin_kernels
+from ferritin.errors import as_input_error
 from ferritin.registry import method
 from ferritin.relax.gradient import gradient_of
 from ferritin.relax.record import record_of
@@ -63,19 +64,20 @@ def nonlinear(
         Without noise_sd the standard error is scaled by the residual; with as many echoes as unknowns it is NaN.
     """
     model = ("second" if noise_sd else "plain") if noise == "auto" else noise
-    fit = ferritin_kernels.monoexp(
-        echoes,
-        scan.te_s,
-        mask,
-        model=model,
-        noise_sd=noise_sd,
-        coils=coils,
-        weights=weights,
-        gradient=gradient_of(total_field, gradient, slice_axis, time_bandwidth),
-        max_rate=max_rate,
-        tolerance=tolerance,
-        max_iterations=max_iterations,
-    )
+    with as_input_error():
+        fit = ferritin_kernels.monoexp(
+            echoes,
+            scan.te_s,
+            mask,
+            model=model,
+            noise_sd=noise_sd,
+            coils=coils,
+            weights=weights,
+            gradient=gradient_of(total_field, gradient, slice_axis, time_bandwidth),
+            max_rate=max_rate,
+            tolerance=tolerance,
+            max_iterations=max_iterations,
+        )
     return Relaxation(fit.rate, fit.error, fit.s0, record_of(fit, mask, _notes(model, noise_sd)))
 
 
