@@ -102,9 +102,27 @@ def check_echoes(echoes: Any, te_s: Any, fewest: int) -> np.ndarray:
 def check_weights(weights: Any, n_echo: int, fewest: int) -> np.ndarray:
     """One number >= 0 per echo, at least `fewest` of them above 0; ones for None."""
     weight = np.ones(n_echo) if weights is None else np.asarray(weights, np.float64)
-    if weight.shape != (n_echo,) or np.any(weight < 0) or np.count_nonzero(weight) < fewest:
+    if (
+        weight.shape != (n_echo,)
+        or not np.all((weight >= 0) & np.isfinite(weight))
+        or np.count_nonzero(weight) < fewest
+    ):
         raise ValueError(f"weights {weight.tolist()} must be {n_echo} numbers >= 0, {fewest} or more of them above 0")
     return weight
+
+
+def check_settings(
+    noise_sd: float | None = None, coils: int = 1, max_rate: float = 1000.0, max_iterations: int = 1
+) -> None:
+    """Raise where a number that the fits have in common means nothing."""
+    if noise_sd is not None and not (noise_sd > 0 and np.isfinite(noise_sd)):
+        raise ValueError(f"noise_sd = {noise_sd}, expected a finite number above 0; leave it out when it is not known")
+    if not 1 <= coils < np.inf:
+        raise ValueError(f"coils = {coils}, expected 1 or more; 1 for echoes that were combined with their phase")
+    if not 0 < max_rate < np.inf:
+        raise ValueError(f"max_rate = {max_rate}, expected a finite number above 0; 1000 1/s is beyond any tissue")
+    if not max_iterations >= 1:
+        raise ValueError(f"max_iterations = {max_iterations}, expected 1 to 127; most voxels need less than 10")
 
 
 def contiguous(name: str, array: Any) -> Any:

@@ -142,9 +142,9 @@ def _fit(kernel: Any, echoes: Any, scan: Any, mask: Any, **options: Any) -> Any:
 
 def _nominal(refocusing_deg: float | None, scan: Any) -> float:
     """Nominal refocusing angle [rad]."""
-    angle = refocusing_deg or scan.provenance.get("refocusing_deg") or _REFOCUSING_DEG
+    angle = scan.provenance.get("refocusing_deg") or _REFOCUSING_DEG if refocusing_deg is None else refocusing_deg
     if not 0 < float(angle) <= 360:
-        raise ParameterError(f"refocusing_deg = {angle}, expected above 0 and up to 360 degrees")
+        raise ParameterError(f"refocusing_deg = {angle}, expected above 0 and up to 360 degrees; 180 is usual")
     return math.radians(float(angle))
 
 
