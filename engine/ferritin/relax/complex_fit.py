@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 import ferritin_kernels
 from ferritin.errors import as_input_error
 from ferritin.registry import method
-from ferritin.relax.gradient import gradient_of
-from ferritin.relax.record import record_of
+from ferritin.relax.gradient import corrected, gradient_of
 from ferritin.stages import Relaxation
 
 
@@ -69,4 +68,4 @@ def complex_fit(
             max_iterations=max_iterations,
         )
     notes = () if noise_sd else ("the noise level is not known: the standard error comes from the fit's residual",)
-    return Relaxation(fit.rate, fit.rate_error, fit.s0, record_of(fit, mask, notes))
+    return Relaxation(fit.rate, fit.rate_error, fit.s0, corrected(fit, echoes, mask, gradient, notes))

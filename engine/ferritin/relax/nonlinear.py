@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 import ferritin_kernels
 from ferritin.errors import as_input_error
 from ferritin.registry import method
-from ferritin.relax.gradient import gradient_of
-from ferritin.relax.record import record_of
+from ferritin.relax.gradient import corrected, gradient_of
 from ferritin.stages import Relaxation
 
 
@@ -66,19 +65,11 @@ def nonlinear(
     model = ("second" if noise_sd else "plain") if noise == "auto" else noise
     with as_input_error():
         fit = ferritin_kernels.monoexp(
-            echoes,
-            scan.te_s,
-            mask,
-            model=model,
-            noise_sd=noise_sd,
-            coils=coils,
-            weights=weights,
+            echoes, scan.te_s, mask, model=model, noise_sd=noise_sd, coils=coils, weights=weights,
             gradient=gradient_of(total_field, gradient, slice_axis, time_bandwidth),
-            max_rate=max_rate,
-            tolerance=tolerance,
-            max_iterations=max_iterations,
-        )
-    return Relaxation(fit.rate, fit.error, fit.s0, record_of(fit, mask, _notes(model, noise_sd)))
+            max_rate=max_rate, tolerance=tolerance, max_iterations=max_iterations,
+        )  # fmt: skip
+    return Relaxation(fit.rate, fit.error, fit.s0, corrected(fit, echoes, mask, gradient, _notes(model, noise_sd)))
 
 
 def _notes(model: str, noise_sd: float | None) -> tuple[str, ...]:
