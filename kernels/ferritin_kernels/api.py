@@ -120,9 +120,9 @@ def check_settings(
     if not 1 <= coils < np.inf:
         raise ValueError(f"coils = {coils}, expected 1 or more; 1 for echoes that were combined with their phase")
     if not 0 < max_rate < np.inf:
-        raise ValueError(f"max_rate = {max_rate}, expected a finite number above 0; 1000 1/s is beyond any tissue")
+        raise ValueError(f"max_rate = {max_rate}, expected a finite number above 0; the default is 1000 1/s")
     if not max_iterations >= 1:
-        raise ValueError(f"max_iterations = {max_iterations}, expected 1 to 127; most voxels need less than 10")
+        raise ValueError(f"max_iterations = {max_iterations}, expected 1 or more; the default is 60")
 
 
 def contiguous(name: str, array: Any) -> Any:

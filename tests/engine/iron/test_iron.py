@@ -100,7 +100,7 @@ def test_a_label_of_one_voxel_has_no_spread_and_one_outside_the_mask_no_mean():
 
 
 def test_labels_may_be_of_any_size():
-    """FreeSurfer's go to 14175, others' hold an address: the table grows with their number, not with their size."""
+    """The table grows with their number, not with their size."""
     volume, labels = volume_and_labels()
     small, large = (iron.region_table(volume, k * labels, (1.0, 1.5, 2.0)) for k in (1, 16_000_000_000))
     for row, same in zip(large, small):
