@@ -7,7 +7,6 @@ Array code asks `namespace(x)` for the module that x belongs to and never conver
 from __future__ import annotations
 
 import math
-import os
 import resource
 import sys
 from contextlib import contextmanager
@@ -19,7 +18,8 @@ import numpy as np
 import scipy.fft
 import scipy.ndimage
 
-from ferritin.errors import DeviceError
+from ferritin.errors import DeviceError, as_input_error
+from ferritin_kernels.cpu import threads
 
 
 def namespace(*arrays: Any) -> Any:
@@ -52,10 +52,9 @@ def ndimage(x: Any) -> Any:
 
 
 def cpu_count() -> int:
-    """CPU cores that this process may use; FERRITIN_THREADS overrides."""
-    if "FERRITIN_THREADS" in os.environ:
-        return max(1, int(os.environ["FERRITIN_THREADS"]))
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """CPU cores that this process may use; FERRITIN_THREADS overrides, InputError when it is no number."""
+    with as_input_error():
+        return threads()
 
 
 @dataclass(eq=False)

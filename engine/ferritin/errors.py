@@ -12,6 +12,8 @@ FerritinError
 └── DeviceError (RuntimeError)       the device asked for is not there
 """
 
+from contextlib import contextmanager
+
 
 class FerritinError(Exception):
     """Base of every error that ferritin raises on purpose."""
@@ -51,3 +53,14 @@ class MemoryLimitError(FerritinError, MemoryError):
 
 class DeviceError(FerritinError, RuntimeError):
     """The device that was asked for is not there."""
+
+
+@contextmanager
+def as_input_error():
+    """Say as an InputError what a ValueError inside the block says: the kernels know no errors of the project."""
+    try:
+        yield
+    except FerritinError:
+        raise
+    except ValueError as why:
+        raise InputError(str(why)) from None

@@ -91,7 +91,9 @@ def check_echoes(echoes: Any, te_s: Any, fewest: int) -> np.ndarray:
             f"echoes of shape {tuple(echoes.shape)} do not fit {te.size} echo times; the echo axis is first"
         )
     if te.size < fewest:
-        raise ValueError(f"{te.size} echoes are too few for this fit; it needs {fewest} or more")
+        raise ValueError(
+            f"{te.size} echoes are too few for this fit; it needs {fewest} or more: give them, or take another fit"
+        )
     if not np.all(np.isfinite(te)) or np.any(np.diff(te) <= 0):
         raise ValueError(f"echo times must increase, got {(1e3 * te).tolist()} ms")
     return te
@@ -100,9 +102,27 @@ def check_echoes(echoes: Any, te_s: Any, fewest: int) -> np.ndarray:
 def check_weights(weights: Any, n_echo: int, fewest: int) -> np.ndarray:
     """One number >= 0 per echo, at least `fewest` of them above 0; ones for None."""
     weight = np.ones(n_echo) if weights is None else np.asarray(weights, np.float64)
-    if weight.shape != (n_echo,) or np.any(weight < 0) or np.count_nonzero(weight) < fewest:
+    if (
+        weight.shape != (n_echo,)
+        or not np.all((weight >= 0) & np.isfinite(weight))
+        or np.count_nonzero(weight) < fewest
+    ):
         raise ValueError(f"weights {weight.tolist()} must be {n_echo} numbers >= 0, {fewest} or more of them above 0")
     return weight
+
+
+def check_settings(
+    noise_sd: float | None = None, coils: int = 1, max_rate: float = 1000.0, max_iterations: int = 1
+) -> None:
+    """Raise where a number that the fits have in common means nothing."""
+    if noise_sd is not None and not (noise_sd > 0 and np.isfinite(noise_sd)):
+        raise ValueError(f"noise_sd = {noise_sd}, expected a finite number above 0; leave it out when it is not known")
+    if not 1 <= coils < np.inf:
+        raise ValueError(f"coils = {coils}, expected 1 or more; 1 for echoes that were combined with their phase")
+    if not 0 < max_rate < np.inf:
+        raise ValueError(f"max_rate = {max_rate}, expected a finite number above 0; the default is 1000 1/s")
+    if not max_iterations >= 1:
+        raise ValueError(f"max_iterations = {max_iterations}, expected 1 or more; the default is 60")
 
 
 def contiguous(name: str, array: Any) -> Any:

@@ -47,6 +47,7 @@ def closed_form(
     te = api.check_echoes(echoes, te_s, 3 if form == "arlo" else 2)
     if form not in FORMS:
         raise ValueError(f"form '{form}' is not known; expected one of {', '.join(FORMS)}")
+    api.check_settings(noise_sd, coils, max_rate)
     spacing = np.diff(te)
     if form == "arlo" and np.ptp(spacing) > 1e-3 * spacing.mean():
         raise ValueError(f"ARLO needs equally spaced echoes, got {(1e3 * te).tolist()} ms; use log_linear or a fit")

@@ -83,6 +83,7 @@ def complexfit(
     unknown = set(maps) - set(MAPS)
     if unknown or ("bipolar" in maps and not bipolar):
         raise ValueError(f"maps {sorted(unknown or {'bipolar'})} cannot be made; choose of {', '.join(MAPS)}")
+    api.check_settings(noise_sd, 1, max_rate, max_iterations)
     weight = api.check_weights(weights, te.size, 3 if bipolar else 2)
     signs = np.asarray((-1.0) ** np.arange(te.size) if polarity is None else polarity, np.float64)
     if signs.shape != te.shape or (bipolar and len(set(signs.tolist())) != 2):

@@ -13,9 +13,12 @@ _LEVELS = (4, 3, 1, 0)
 
 
 def threads() -> int:
-    """CPU cores that this process may use; FERRITIN_THREADS overrides."""
-    if "FERRITIN_THREADS" in os.environ:
-        return max(1, int(os.environ["FERRITIN_THREADS"]))
+    """CPU cores that this process may use; FERRITIN_THREADS overrides. ValueError when it is no number."""
+    if given := os.environ.get("FERRITIN_THREADS"):
+        try:
+            return max(1, int(given))
+        except ValueError:
+            raise ValueError(f"FERRITIN_THREADS = {given!r}, expected a number of CPU cores; set or unset it") from None
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

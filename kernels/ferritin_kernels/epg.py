@@ -80,6 +80,7 @@ def epg(
     """
     te = api.check_echoes(echoes, te_s, 3)
     spacing, skip = _spacing(te)
+    api.check_settings(noise_sd, coils, max_rate, max_iterations)
     if model not in MODELS:
         raise ValueError(f"model '{model}' is not known; expected one of {', '.join(MODELS)}")
     if model == "second" and not (noise_sd and noise_sd > 0):

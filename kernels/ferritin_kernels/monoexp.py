@@ -75,6 +75,7 @@ def monoexp(
     """
     xp = api.namespace(echoes)
     te = api.check_echoes(echoes, te_s, 3 if model == "floor" else 2)
+    api.check_settings(noise_sd, coils, max_rate, max_iterations)
     if model not in MODELS:
         raise ValueError(f"model '{model}' is not known; expected one of {', '.join(MODELS)}")
     if model in ("second", "first") and not (noise_sd and noise_sd > 0):

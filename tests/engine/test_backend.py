@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from ferritin import backend
-from ferritin.errors import DeviceError
+from ferritin.errors import DeviceError, InputError
+from ferritin.run.cli import cli
 
 
 def test_real_transform_of_a_plane_wave_has_one_peak():
@@ -52,3 +54,14 @@ def test_peak_memory_sees_a_large_array_and_can_be_reset():
     del held
     backend.reset_peak_memory()
     assert backend.peak_memory() - before < 80_000_000
+
+
+def test_a_number_of_threads_that_is_none_is_refused(monkeypatch):
+    for given, threads in (("3", 3), ("0", 1)):
+        monkeypatch.setenv("FERRITIN_THREADS", given)
+        assert backend.cpu_count() == threads
+    monkeypatch.setenv("FERRITIN_THREADS", "abc")
+    with pytest.raises(InputError, match="FERRITIN_THREADS = 'abc', expected a number"):
+        backend.cpu_count()
+    with pytest.raises(InputError, match="FERRITIN_THREADS"):
+        CliRunner().invoke(cli, ["methods", "r2"], catch_exceptions=False)

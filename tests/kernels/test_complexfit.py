@@ -40,7 +40,7 @@ def test_noise_free_truth(level, bipolar):
 @pytest.mark.parametrize("noise_sd", [0.0, 2.0])
 def test_kernel_means_the_float64_fit(level, bipolar, noise_sd):
     echoes, unwrapped, (rate, field, _) = decays(2000, 2.0, bipolar=0.4 if bipolar else 0)
-    options = {"polarity": SIGNS, "noise_sd": noise_sd}
+    options = {"polarity": SIGNS, "noise_sd": noise_sd or None}
     fit = ferritin_kernels.complexfit(echoes, TE, None, unwrapped, bipolar=bipolar, **options)
     options["polarity"] = SIGNS if bipolar else None
     truth = meaning.fit(echoes.astype(complex), TE, rate, field, **options)

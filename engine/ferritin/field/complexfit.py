@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import ferritin_kernels
 from ferritin.backend import namespace
+from ferritin.errors import as_input_error
 from ferritin.registry import method
 from ferritin.stages import Record, TotalField
 
@@ -47,19 +48,20 @@ def complexfit(
     TotalField
         total_field and its standard deviation field_noise [Hz]; 0 outside the mask and where there is no signal.
     """
-    fit = ferritin_kernels.complexfit(
-        echoes,
-        scan.te_s,
-        mask,
-        unwrapped_phase,
-        maps=("field", "field_error"),
-        bipolar=bipolar,
-        polarity=scan.polarity if len(set(scan.polarity)) == 2 else None,
-        noise_sd=noise_sd,
-        max_rate=max_rate,
-        tolerance=tolerance,
-        max_iterations=max_iterations,
-    )
+    with as_input_error():
+        fit = ferritin_kernels.complexfit(
+            echoes,
+            scan.te_s,
+            mask,
+            unwrapped_phase,
+            maps=("field", "field_error"),
+            bipolar=bipolar,
+            polarity=scan.polarity if len(set(scan.polarity)) == 2 else None,
+            noise_sd=noise_sd,
+            max_rate=max_rate,
+            tolerance=tolerance,
+            max_iterations=max_iterations,
+        )
     return TotalField(fit.field, fit.field_error, _record(fit, mask, noise_sd))
 
 

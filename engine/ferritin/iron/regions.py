@@ -42,27 +42,21 @@ def region_table(
             raise ShapeError(
                 f"the {name} has shape {array.shape}, the map {volume.shape}; resample the {name} to the map's grid"
             )
-    with np.errstate(invalid="ignore"):
-        whole = np.rint(labels).astype(np.int64)
-    if not np.abs(labels - whole).max(initial=0) <= 1e-3:  # NaN too
-        raise InputError("the labels are not whole numbers; give a label image, or threshold a probability map first")
-    wanted = np.unique(whole[whole > 0])
-    if not wanted.size:
+    labelled = (whole := whole_labels(labels)) > 0
+    if not labelled.any():
         raise InputError("the label image holds no label above 0")
-    labelled = int((whole > 0).sum())
-    counted = np.isfinite(volume) if mask is None else np.isfinite(volume) & mask
-    values, whole = volume[counted].astype(np.float64), whole[counted]
-    n = np.bincount(whole[whole > 0], minlength=int(wanted.max()) + 1)[wanted]
-    if not n.any():
+    wanted, region = np.unique(whole[labelled], return_inverse=True)  # numbered on: labels may be of any size
+    counted = (np.isfinite(volume) if mask is None else np.isfinite(volume) & mask)[labelled]
+    values, region = volume[labelled][counted].astype(np.float64), region[counted]
+    if not region.size:
         raise InputError(
-            f"none of the {labelled} voxels with a label counts: each is outside the mask or not finite in the map; "
-            "give a map and a mask that meet the labels"
+            f"none of the {counted.size} voxels with a label counts: each is outside the mask or not finite in the "
+            "map; give a map and a mask that meet the labels"
         )
-    with np.errstate(invalid="ignore", divide="ignore"):
-        there = wanted[n > 0]
-        mean = dict(zip(there, ndimage.mean(values, whole, there)))
-        median = dict(zip(there, ndimage.median(values, whole, there)))
-        variance = dict(zip(there, ndimage.variance(values, whole, there)))
+    there = np.flatnonzero(n := np.bincount(region, minlength=wanted.size))
+    mean, median, variance = (
+        dict(zip(there, of(values, region, there))) for of in (ndimage.mean, ndimage.median, ndimage.variance)
+    )
     cell = float(np.prod(voxel_mm))
     return [
         {
@@ -70,9 +64,23 @@ def region_table(
             "name": names.get(int(label), ""),
             "voxels": int(count),
             "volume_mm3": round(int(count) * cell, 6),
-            "mean": float(mean.get(label, np.nan)),
-            "sd": float((variance[label] * count / (count - 1)) ** 0.5) if count > 1 else float("nan"),
-            "median": float(median.get(label, np.nan)),
+            "mean": float(mean.get(i, np.nan)),
+            "sd": float((variance[i] * count / (count - 1)) ** 0.5) if count > 1 else float("nan"),
+            "median": float(median.get(i, np.nan)),
         }
-        for label, count in zip(wanted, n)
+        for i, (label, count) in enumerate(zip(wanted, n))
     ]
+
+
+def whole_labels(labels: np.ndarray) -> np.ndarray:
+    """Labels as int64: 6 where a file's scaling left 5.999999. InputError where one is off by more than 0.001."""
+    with np.errstate(invalid="ignore"):
+        whole = np.rint(labels).astype(np.int64)
+        off = np.abs(labels - whole)
+    if not off.max(initial=0) <= 1e-3:  # NaN too
+        odd = np.ravel(labels)[np.argmax(~(off <= 1e-3))]
+        raise InputError(
+            f"the labels are not whole numbers, there is {odd:.6g}; give a label image, or threshold a probability map "
+            "first"
+        )
+    return whole

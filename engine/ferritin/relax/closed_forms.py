@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import ferritin_kernels
+from ferritin.errors import as_input_error
 from ferritin.registry import method
 from ferritin.relax.record import record_of
 from ferritin.stages import Record, Relaxation
@@ -73,9 +74,10 @@ def numart2star(
 def _closed(
     form: str, echoes: Any, mask: Any, scan: Any, noise_sd: float | None, coils: int, max_rate: float
 ) -> Relaxation:
-    fit = ferritin_kernels.closed_form(
-        echoes, scan.te_s, mask, form=form, noise_sd=noise_sd, coils=coils, max_rate=max_rate
-    )
+    with as_input_error():
+        fit = ferritin_kernels.closed_form(
+            echoes, scan.te_s, mask, form=form, noise_sd=noise_sd, coils=coils, max_rate=max_rate
+        )
     notes = () if noise_sd else ("the noise level is not known: the standard error comes from the decay's residual",)
     lost = record_of(fit._replace(iterations=fit.converged), mask, notes).notes
     return Relaxation(fit.rate, fit.error, fit.s0, Record(notes=lost))

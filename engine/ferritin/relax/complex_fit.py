@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import ferritin_kernels
+from ferritin.errors import as_input_error
 from ferritin.registry import method
-from ferritin.relax.gradient import gradient_of
-from ferritin.relax.record import record_of
+from ferritin.relax.gradient import corrected, gradient_of
 from ferritin.stages import Relaxation
 
 
@@ -55,19 +55,20 @@ def complex_fit(
     Relaxation
         r2star and its standard error r2star_se [1/s], s0 [as echoes]; 0 outside the mask.
     """
-    fit = ferritin_kernels.complexfit(
-        echoes,
-        scan.te_s,
-        mask,
-        unwrapped_phase,
-        maps=("s0", "rate", "rate_error"),
-        bipolar=bipolar,
-        polarity=scan.polarity if len(set(scan.polarity)) == 2 else None,
-        noise_sd=noise_sd,
-        gradient=gradient_of(total_field, gradient, slice_axis, time_bandwidth),
-        max_rate=max_rate,
-        tolerance=tolerance,
-        max_iterations=max_iterations,
-    )
+    with as_input_error():
+        fit = ferritin_kernels.complexfit(
+            echoes,
+            scan.te_s,
+            mask,
+            unwrapped_phase,
+            maps=("s0", "rate", "rate_error"),
+            bipolar=bipolar,
+            polarity=scan.polarity if len(set(scan.polarity)) == 2 else None,
+            noise_sd=noise_sd,
+            gradient=gradient_of(total_field, gradient, slice_axis, time_bandwidth),
+            max_rate=max_rate,
+            tolerance=tolerance,
+            max_iterations=max_iterations,
+        )
     notes = () if noise_sd else ("the noise level is not known: the standard error comes from the fit's residual",)
-    return Relaxation(fit.rate, fit.rate_error, fit.s0, record_of(fit, mask, notes))
+    return Relaxation(fit.rate, fit.rate_error, fit.s0, corrected(fit, echoes, mask, gradient, notes))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ferritin.backend import namespace
 from ferritin.errors import InputError, ParameterError
+from ferritin.relax.record import record_of
+from ferritin.stages import Record
 from ferritin_kernels import Gradient
 
 
@@ -31,3 +34,29 @@ def gradient_of(total_field: Any, profile: str, slice_axis: int | None, time_ban
         raise ParameterError(f"time_bandwidth = {time_bandwidth}, expected above 0; pulses have 2 to 10")
     axes = range(3) if slice_axis is None else (slice_axis,)
     return Gradient(total_field, tuple(profile if axis in axes else "none" for axis in range(3)), time_bandwidth)
+
+
+def corrected(fit: Any, echoes: Any, mask: Any, profile: str, notes: tuple[str, ...]) -> Record:
+    """Record of a fit with the option `profile`: also how many voxels the correction left out, or without a decay.
+
+    fit : with maps `iterations`, `converged`, `rate` and `s0`; echoes : (echo, x, y, z); mask : (x, y, z) bool
+    """
+    if profile == "none":
+        return record_of(fit, mask, notes)
+    xp = namespace(mask)
+    lost = xp.flatnonzero(mask & (fit.iterations == 0))
+    finite, signal = xp.ones(lost.size, bool), xp.zeros(lost.size, bool)
+    for echo in echoes:
+        magnitude = abs(echo.reshape(-1)[lost])
+        finite &= xp.isfinite(magnitude)
+        signal |= magnitude > 0
+    dephased, voxels = int((finite & signal).sum()), int(mask.sum())
+    flat = int((mask & (fit.rate == 0) & (fit.s0 > 0)).sum())
+    if dephased:
+        notes += (
+            f"{dephased} of {voxels} voxels of the mask are dephased: the field's gradient leaves fewer echoes a tenth "
+            "of their signal than the fit needs, or is NaN; R2* is 0 there",
+        )
+    if flat:
+        notes += (f"in {flat} of {voxels} voxels the gradient explains all of the decay; R2* is 0 there",)
+    return record_of(fit, mask, notes, dephased=dephased)

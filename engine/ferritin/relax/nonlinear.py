@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import ferritin_kernels
+from ferritin.errors import as_input_error
 from ferritin.registry import method
-from ferritin.relax.gradient import gradient_of
-from ferritin.relax.record import record_of
+from ferritin.relax.gradient import corrected, gradient_of
 from ferritin.stages import Relaxation
 
 
@@ -64,20 +64,13 @@ def nonlinear(
         Without noise_sd the standard error is scaled by the residual; with as many echoes as unknowns it is NaN.
     """
     model = ("second" if noise_sd else "plain") if noise == "auto" else noise
-    fit = ferritin_kernels.monoexp(
-        echoes,
-        scan.te_s,
-        mask,
-        model=model,
-        noise_sd=noise_sd,
-        coils=coils,
-        weights=weights,
-        gradient=gradient_of(total_field, gradient, slice_axis, time_bandwidth),
-        max_rate=max_rate,
-        tolerance=tolerance,
-        max_iterations=max_iterations,
-    )
-    return Relaxation(fit.rate, fit.error, fit.s0, record_of(fit, mask, _notes(model, noise_sd)))
+    with as_input_error():
+        fit = ferritin_kernels.monoexp(
+            echoes, scan.te_s, mask, model=model, noise_sd=noise_sd, coils=coils, weights=weights,
+            gradient=gradient_of(total_field, gradient, slice_axis, time_bandwidth),
+            max_rate=max_rate, tolerance=tolerance, max_iterations=max_iterations,
+        )  # fmt: skip
+    return Relaxation(fit.rate, fit.error, fit.s0, corrected(fit, echoes, mask, gradient, _notes(model, noise_sd)))
 
 
 def _notes(model: str, noise_sd: float | None) -> tuple[str, ...]:

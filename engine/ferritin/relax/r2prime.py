@@ -23,7 +23,8 @@ def difference(
     Parameters
     ----------
     r2star, r2 : (x, y, z) float32 [1/s]
-        On one grid. A voxel where either is 0 or not finite was not fitted, and is 0 here.
+        On one grid. A voxel where either is 0 or not finite was not fitted, and is 0 here; but R2* that is 0 beside a
+        standard error was fitted as 0.
     mask : (x, y, z) bool
     r2star_se, r2_se : (x, y, z) float32 [1/s], optional
         Standard errors.
@@ -35,7 +36,9 @@ def difference(
         (NaN where one of them is NaN, 0 where none is known). A note says how many differences were negative.
     """
     xp = namespace(r2star)
-    fitted = mask & (r2star > 0) & (r2 > 0) & xp.isfinite(r2star) & xp.isfinite(r2)
+    fitted = mask & (r2 > 0) & xp.isfinite(r2star) & xp.isfinite(r2)
+    # The fit's lower bound is a value like others; where nothing was fitted the error is 0 as well (NaN: not known).
+    fitted &= r2star > 0 if r2star_se is None else (r2star > 0) | ((r2star == 0) & (r2star_se != 0))
     rate = xp.where(fitted, r2star - r2, np.float32(0))
     negative, voxels = int((rate < 0).sum()), max(int(fitted.sum()), 1)
     variance = xp.zeros_like(rate)

@@ -8,12 +8,17 @@ from ferritin.backend import namespace
 from ferritin.stages import Record
 
 
-def record_of(fit: Any, mask: Any, notes: tuple[str, ...] = (), quantity: str = "R2*") -> Record:
-    """Record of a kernel's fit with `iterations` and `converged` maps; residual: share of voxels not converged."""
+def record_of(fit: Any, mask: Any, notes: tuple[str, ...] = (), quantity: str = "R2*", dephased: int = 0) -> Record:
+    """Record of a kernel's fit with `iterations` and `converged` maps; residual: share of voxels not converged.
+
+    dephased : voxels without a fit for another reason than their signal, which `notes` give.
+    """
     xp = namespace(mask)
     voxels, fitted, converged = (int(xp.count_nonzero(a)) for a in (mask, fit.iterations, fit.converged))
-    if fitted < voxels:
-        notes += (f"{voxels - fitted} of {voxels} voxels of the mask have no signal or NaN; {quantity} is 0 there",)
+    if fitted + dephased < voxels:
+        notes += (
+            f"{voxels - fitted - dephased} of {voxels} voxels of the mask have no signal or NaN; {quantity} is 0 there",
+        )
     if converged < fitted:
         notes += (f"{fitted - converged} of {fitted} voxels did not converge",)
     return Record(

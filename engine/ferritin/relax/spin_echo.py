@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 import ferritin_kernels
-from ferritin.errors import InputError, ParameterError
+from ferritin.errors import InputError, ParameterError, as_input_error
 from ferritin.registry import method
 from ferritin.relax.record import record_of
 from ferritin.stages import Record, TransverseRelaxation
@@ -70,7 +70,7 @@ def epg(
     fit = _fit(
         ferritin_kernels.epg, echoes, scan, mask,
         t1_s=t1_s, profile=gaussian_slice(refocusing_width) if gaussian else ferritin_kernels.WHOLE_SLICE,
-        weights=_weights(first_echo, scan), model=_model(noise, noise_sd), noise_sd=noise_sd, coils=coils,
+        weights=_weights(first_echo, scan, 3), model=_model(noise, noise_sd), noise_sd=noise_sd, coils=coils,
         max_rate=max_rate, tolerance=tolerance, max_iterations=max_iterations,
     )  # fmt: skip
     b1 = fit.angle * np.float32(1 / nominal)
@@ -99,7 +99,8 @@ def r2_nonlinear(
     model = _model(noise, noise_sd)
     fit = _fit(
         ferritin_kernels.monoexp, echoes, scan, mask, model=model, noise_sd=noise_sd, coils=coils,
-        weights=_weights(first_echo, scan), max_rate=max_rate, tolerance=tolerance, max_iterations=max_iterations,
+        weights=_weights(first_echo, scan, 3 if model == "floor" else 2), max_rate=max_rate, tolerance=tolerance,
+        max_iterations=max_iterations,
     )  # fmt: skip
     return TransverseRelaxation(fit.rate, fit.error, None, record_of(fit, mask, _notes(noise_sd), "R2"))
 
@@ -135,17 +136,15 @@ def gaussian_slice(width: float, parts: int = 11) -> tuple[tuple[float, float], 
 
 def _fit(kernel: Any, echoes: Any, scan: Any, mask: Any, **options: Any) -> Any:
     """The kernel's fit; what it says of the echo times is said as an input error."""
-    try:
+    with as_input_error():
         return kernel(echoes, scan.te_s, mask, **options)
-    except ValueError as why:
-        raise InputError(str(why)) from None
 
 
 def _nominal(refocusing_deg: float | None, scan: Any) -> float:
     """Nominal refocusing angle [rad]."""
-    angle = refocusing_deg or scan.provenance.get("refocusing_deg") or _REFOCUSING_DEG
+    angle = scan.provenance.get("refocusing_deg") or _REFOCUSING_DEG if refocusing_deg is None else refocusing_deg
     if not 0 < float(angle) <= 360:
-        raise ParameterError(f"refocusing_deg = {angle}, expected above 0 and up to 360 degrees")
+        raise ParameterError(f"refocusing_deg = {angle}, expected above 0 and up to 360 degrees; 180 is usual")
     return math.radians(float(angle))
 
 
@@ -153,8 +152,15 @@ def _model(noise: str, noise_sd: float | None) -> str:
     return ("second" if noise_sd else "plain") if noise == "auto" else noise
 
 
-def _weights(first_echo: str, scan: Any) -> list[float] | None:
-    return None if first_echo == "keep" else [0.0] + [1.0] * (scan.n_echoes - 1)
+def _weights(first_echo: str, scan: Any, fewest: int) -> list[float] | None:
+    if first_echo == "keep":
+        return None
+    if scan.n_echoes <= fewest:
+        raise InputError(
+            f"first_echo = drop leaves {scan.n_echoes - 1} of {scan.n_echoes} echoes, and the fit needs {fewest}; set "
+            "first_echo to keep, or give more echoes"
+        )
+    return [0.0] + [1.0] * (scan.n_echoes - 1)
 
 
 def _notes(noise_sd: float | None) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ verdict failed; 130 stopped by Ctrl-C.
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import sys
 
@@ -32,6 +33,10 @@ class _Commands(click.Group):
 @click.version_option(package_name="ferritin")
 def cli() -> None:
     """From raw multi-echo MRI to maps of susceptibility, R2* and brain iron."""
+    if "FERRITIN_THREADS" in os.environ:  # a wrong number is told here: not every kernel's caller translates errors
+        from ferritin.backend import cpu_count
+
+        cpu_count()
 
 
 def main() -> None:

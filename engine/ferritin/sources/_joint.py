@@ -59,13 +59,16 @@ def joint_sources(
     mean = float(np.mean(relaxivity))
     known = mask & xp.isfinite(rate)
     distance = problem.box.crop(xp.where(known, rate, np.float32(0))) / np.float32(mean)
-    known = problem.box.crop(known if rate_error is None else known & (rate_error > 0))
-    if rate_weight == "auto":
-        certainty = _certainty(
-            xp, distance, known, None if rate_error is None else problem.box.crop(rate_error) / np.float32(mean), noise
-        )
-    else:
-        certainty = known * np.float32(rate_weight)
+    if rate_error is not None:
+        known &= (rate != 0) | (rate_error != 0)  # both 0: not fitted
+        rate_error, without = _complete(xp, rate_error, known, np.float32(RATE_ERROR * mean))
+        if without and rate_weight == "auto":
+            notes.append(f"{without} voxels have a rate without its error: {RATE_ERROR * mean:.3g} 1/s is taken there")
+        rate_error = problem.box.crop(rate_error) / np.float32(mean)
+    known = problem.box.crop(known)
+    certainty = (
+        _certainty(xp, distance, known, rate_error, noise) if rate_weight == "auto" else known * np.float32(rate_weight)
+    )
     gains = relaxivity[0] / mean, relaxivity[1] / mean
     weight *= weight
     solver = TwoSigns(
@@ -74,6 +77,15 @@ def joint_sources(
     )  # fmt: skip
     both = (problem.box.place(x * problem.inside) for x in solver.solve(xp, stop))
     return Sources(*both, stop.record(*notes))
+
+
+def _complete(xp: Any, error: Any, known: Any, otherwise: Any) -> tuple[Any, int]:
+    """The rate's error [1/s], `otherwise` where a known rate has none that is finite and above 0; how many those are.
+
+    Two echoes without a noise level have the rate and NaN for its error in every voxel.
+    """
+    without = known & ~(xp.isfinite(error) & (error > 0))
+    return xp.where(without, otherwise, error), int(without.sum())
 
 
 def _certainty(xp: Any, distance: Any, known: Any, spread: Any, noise: float | None) -> Any:

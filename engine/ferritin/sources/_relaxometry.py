@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ferritin.backend import namespace
-from ferritin.errors import HeaderError, ParameterError
+from ferritin.errors import HeaderError, InputError, ParameterError
 from ferritin.stages import Record, Sources
 
 R2PRIME_HZ_PER_PPM = 137.0
@@ -46,7 +46,8 @@ def zero_of(xp: Any, chi: Any, rate: Any, mask: Any, relaxivity: tuple[float, fl
     """What to add to chi [ppm] so that it exceeds what the rate allows as much above as below.
 
     A map of chi has an arbitrary zero, the sources have not: chi must lie between -rate/D⁻ and rate/D⁺. The sum of
-    squared excesses is convex in the added constant; of equally good ones the nearest to 0 is taken.
+    squared excesses is convex in the added constant; of equally good ones the nearest to 0 is taken. All numbers in the
+    mask must be finite.
     """
     plus, minus = (np.float32(1 / d) for d in relaxivity)
     x, r = chi[mask], rate[mask]
@@ -57,7 +58,7 @@ def zero_of(xp: Any, chi: Any, rate: Any, mask: Any, relaxivity: tuple[float, fl
         above, below = xp.maximum(high + np.float32(c), np.float32(0)), xp.minimum(low + np.float32(c), np.float32(0))
         excess = float(above.sum(dtype=np.float64) + below.sum(dtype=np.float64))
         count = int((above > 0).sum() + (below < 0).sum())
-        if abs(excess) <= 1e-6 * count:  # 1e-6 ppm on average: the rounding of float32
+        if abs(excess) <= 1e-6 * count:  # 1e-6 ppm on average: the rounding of float32; also where none exceeds
             break
         low_c, high_c = (low_c, c) if excess > 0 else (c, high_c)
         step = c - excess / count
@@ -70,15 +71,19 @@ def in_voxels(
 ) -> Sources:
     """The closed form in every voxel, and its record; see `closed_form`."""
     xp, relaxivity = namespace(chi), relaxivities(scan, positive, negative, at_3t)
-    rate = usable(xp, rate, mask)
     notes = [f"relaxivity {relaxivity[0]:.4g} and {relaxivity[1]:.4g} Hz/ppm"]
+    voxels, mask = int(mask.sum()), mask & xp.isfinite(chi) & xp.isfinite(rate)
+    left_out = voxels - int(mask.sum())
+    if left_out == voxels:
+        raise InputError(
+            f"chi and the rate are both finite in none of the mask's {voxels} voxels; give maps that meet the mask"
+        )
+    if left_out:
+        notes.append(f"{left_out} of {voxels} voxels of the mask have no finite chi or rate; the sources are 0 there")
+    # Below 0 a rate is noise.
+    chi, rate = xp.where(mask, chi, np.float32(0)), xp.where(mask, xp.maximum(rate, np.float32(0)), np.float32(0))
     if zero == "auto":
         zero = zero_of(xp, chi, rate, mask, relaxivity)
         notes.append(f"{zero:+.3g} ppm added to chi, so that |chi| exceeds the rate's limit as much above as below")
-    sources = split(xp, xp.where(mask, chi + np.float32(zero), np.float32(0)), rate, relaxivity)
+    sources = split(xp, chi + np.float32(zero), rate, relaxivity)
     return Sources(*(source * mask for source in sources), Record(notes=tuple(notes)))
-
-
-def usable(xp: Any, rate: Any, mask: Any) -> Any:
-    """The rate, 0 outside the mask and where it is negative or not finite."""
-    return xp.where(mask & xp.isfinite(rate), xp.maximum(rate, np.float32(0)), np.float32(0))

@@ -33,6 +33,6 @@ def closed_form(
     Returns
     -------
     Sources
-        chi_positive >= 0 >= chi_negative [ppm], 0 outside the mask.
+        chi_positive >= 0 >= chi_negative [ppm], 0 outside the mask and where chi or the rate is not finite.
     """
     return in_voxels(chi, r2prime, mask, scan, relaxivity, relaxivity_negative, R2PRIME_HZ_PER_PPM, zero)

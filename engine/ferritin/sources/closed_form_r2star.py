@@ -33,6 +33,6 @@ def closed_form_r2star(
     Returns
     -------
     Sources
-        chi_positive >= 0 >= chi_negative [ppm], 0 outside the mask.
+        chi_positive >= 0 >= chi_negative [ppm], 0 outside the mask and where chi or the rate is not finite.
     """
     return in_voxels(chi, r2star, mask, scan, relaxivity, relaxivity_negative, R2STAR_HZ_PER_PPM, zero)

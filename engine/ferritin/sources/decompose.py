@@ -49,8 +49,8 @@ def decompose(
     Returns
     -------
     Sources
-        chi_positive >= 0 >= chi_negative [ppm], 0 outside the mask. The residual is the share of voxels that moved
-        more than 0.1 ppb in the last step.
+        chi_positive >= 0 >= chi_negative [ppm], 0 outside the mask and where chi or an echo is not finite. The residual
+        is the share of voxels that moved more than 0.1 ppb in the last step.
     """
     if len(scan.te_s) < LEAST_ECHOES:
         raise ParameterError(f"decompose needs {LEAST_ECHOES} echoes or more, the scan has {len(scan.te_s)}")
@@ -60,8 +60,7 @@ def decompose(
     positive, negative = xp.zeros_like(chi), xp.zeros_like(chi)
     te = xp.asarray(np.array(scan.te_s))
     pools = _Pools(xp, te, 2 * math.pi * scan.hz_per_ppm, limit)
-    inside = mask & xp.isfinite(chi) & (abs(echoes[0]) > 0)
-    where, moving, done = xp.flatnonzero(inside), 0, 0
+    where, moving, done = xp.flatnonzero(_usable(xp, echoes, chi, mask)), 0, 0
     chunks = list(_chunks(int(where.size)))
     for i, part in enumerate(chunks):
         index = where[part]
@@ -74,8 +73,19 @@ def decompose(
         positive.reshape(-1)[index], negative.reshape(-1)[index] = plus, minus
         if progress:
             progress(i + 1, len(chunks))
-    share = moving / max(int(where.size), 1)
-    return Sources(positive, negative, Record(done, share, "tolerance" if share <= tolerance else "iterations"))
+    share, voxels, notes = moving / max(int(where.size), 1), int(xp.count_nonzero(mask)), ()
+    if where.size < voxels:
+        left_out = f"{voxels - where.size} of {voxels} voxels of the mask have no signal, or NaN in chi or an echo"
+        notes = (f"{left_out}; the sources are 0 there",)
+    return Sources(positive, negative, Record(done, share, "tolerance" if share <= tolerance else "iterations", notes))
+
+
+def _usable(xp: Any, echoes: Any, chi: Any, mask: Any) -> Any:
+    """Voxels that can be fitted: chi and all echoes finite, signal in the first, to which the others are scaled."""
+    usable = mask & xp.isfinite(chi) & (abs(echoes[0]) > 0)
+    for echo in echoes:
+        usable &= xp.isfinite(echo)
+    return usable
 
 
 def _chunks(n: int) -> Iterator[slice]:

@@ -41,11 +41,12 @@ def joint(
     Parameters
     ----------
     local_field : (x, y, z) float32 [Hz]
-    r2prime : (x, y, z) float32 [1/s]; a voxel with NaN, or whose standard error is 0, says nothing.
+    r2prime : (x, y, z) float32 [1/s]; a voxel with NaN, or 0 together with its standard error, says nothing.
     mask : (x, y, z) bool
     field_noise : (x, y, z) float32 [Hz], optional; w is its reciprocal, of mean square 1.
     r2prime_se : (x, y, z) float32 [1/s], optional; v² is the variance of the field over that of R2', both in ppm, and
-        the latter with a fifth of R2' as error of the relation itself.
+        the latter with a fifth of R2' as error of the relation itself. Where it is not finite or not above 0 beside an
+        R2', the error is taken as 0.03 ppm times D_r, as without the map.
     s0, r2star : (x, y, z) float32, optional; λ is lowered where the magnitude has edges.
     relaxivity, relaxivity_negative : D_r of either sign. "auto" is 137 Hz/ppm at 3 T, in proportion to B0.
     lambda_ : weight of both priors; "auto" goes with the variance of the field's noise.

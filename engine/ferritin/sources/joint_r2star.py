@@ -40,7 +40,8 @@ def joint_r2star(
     Parameters
     ----------
     local_field : (x, y, z) float32 [Hz]
-    r2star, r2star_se : (x, y, z) float32 [1/s]; the standard error may be left out.
+    r2star, r2star_se : (x, y, z) float32 [1/s]; the standard error may be left out, and is completed as in
+        `joint`.
     mask : (x, y, z) bool
     field_noise : (x, y, z) float32 [Hz], optional
     s0 : (x, y, z) float32, optional; with R2* it gives the magnitude whose edges lower λ.

@@ -99,6 +99,14 @@ def test_a_label_of_one_voxel_has_no_spread_and_one_outside_the_mask_no_mean():
     assert np.isnan(none["mean"])
 
 
+def test_labels_may_be_of_any_size():
+    """The table grows with their number, not with their size."""
+    volume, labels = volume_and_labels()
+    small, large = (iron.region_table(volume, k * labels, (1.0, 1.5, 2.0)) for k in (1, 16_000_000_000))
+    for row, same in zip(large, small):
+        assert row == same | {"label": 16_000_000_000 * same["label"]}
+
+
 def test_labels_that_are_none_are_refused():
     volume, labels = volume_and_labels()
     with pytest.raises(ShapeError, match="resample"):

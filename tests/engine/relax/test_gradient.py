@@ -34,6 +34,25 @@ def test_r2star_within_three_percent(xp, to_xp, to_np, slice_axis):
     np.testing.assert_allclose(with_phase, 25, rtol=0.03)
 
 
+def test_voxels_that_the_gradient_takes_are_told_from_those_without_signal(xp, to_xp, to_np):
+    """A steep field dephases all echoes; where the echoes do not decay at all, the correction leaves R2* 0."""
+    echoes, unwrapped, field, scan = slab()
+    echoes[:, 0, 0, :3] = 0
+    echoes[2, 1, 0, 5] = np.nan
+    echoes[:, 3] = 100
+    field[2] *= 40
+    e, u, m, f = map(to_xp, (echoes, unwrapped, np.ones(field.shape, bool), field))
+    options = {"gradient": "box", "slice_axis": 2}
+    for maps in (nonlinear(e, m, scan, None, f, **options), complex_fit(e, u, m, scan, None, f, **options)):
+        notes = "; ".join(maps.record.notes)
+        assert "40 of 160 voxels of the mask are dephased" in notes
+        assert "4 of 160 voxels of the mask have no signal or NaN" in notes
+        flat = int(((to_np(maps.r2star) == 0) & (to_np(maps.s0) > 0)).sum())
+        assert flat >= 40
+        assert f"in {flat} of 160 voxels the gradient explains all" in notes
+    assert not any("dephased" in note or "explains" in note for note in nonlinear(e, m, scan).record.notes)
+
+
 def test_what_is_missing_is_said():
     echoes, _, field, scan = slab()
     mask = np.ones(field.shape, bool)

@@ -23,11 +23,21 @@ def test_it_is_the_difference_and_never_negative():
 
 
 def test_a_voxel_that_was_not_fitted_is_zero():
-    rate, error, record = difference(volume(30, 0, np.nan, 30), volume(12, 12, 12, np.inf), MASK, SCAN, volume(3))
+    rate, error, record = difference(
+        volume(30, 0, np.nan, 30), volume(12, 12, 12, np.inf), MASK, SCAN, volume(3, 0, 0, 3)
+    )
     np.testing.assert_allclose(rate, volume(18, 0, 0, 0))
     np.testing.assert_allclose(error, volume(3, 0, 0, 0))
     assert "0 of 2" in record.notes[0]
     assert "alone" in record.notes[-1]
+
+
+def test_a_rate_that_was_fitted_as_zero_is_a_value():
+    """R2* is kept at 0 or above; its standard error, NaN included, tells such a voxel from one without signal."""
+    rate, error, record = difference(volume(30, 0, 0, 0), volume(12), MASK, SCAN, volume(3, 3, 0, np.nan), volume(4))
+    np.testing.assert_allclose(rate, volume(18, 0, 0, 0))
+    np.testing.assert_allclose(error, volume(5, 5, 0, np.nan))
+    assert "4 of 6 differences" in record.notes[0]
 
 
 def test_the_error_is_that_of_the_differences():

@@ -89,6 +89,14 @@ def test_wrong_input_is_one_clear_line():
         epg(echoes, mask, scan_of(tuple(0.003 + t for t in TE)))
     with pytest.raises(ParameterError, match="refocusing_width"):
         epg(echoes, mask, scan_of(), refocusing_width=0.0)
+    for angle in (0.0, -90.0, float("nan")):
+        with pytest.raises(ParameterError, match="refocusing_deg"):
+            epg(echoes, mask, scan_of(), refocusing_deg=angle)
+    two, three = (np.ascontiguousarray(echoes[:n]) for n in (2, 3))
+    for fit, given, more in ((r2_nonlinear, two, {}), (r2_nonlinear, three, {"noise": "floor"}), (epg, three, {})):
+        with pytest.raises(InputError, match="first_echo = drop leaves"):
+            fit(given, mask, scan_of(TE[: len(given)]), **(more | {"first_echo": "drop"}))
+    r2_nonlinear(two, mask, scan_of(TE[:2]), first_echo="keep")
 
 
 def test_torch_tensors_come_and_go():

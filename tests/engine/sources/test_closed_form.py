@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ferritin.errors import HeaderError, ParameterError
+from ferritin.errors import HeaderError, InputError, ParameterError
 from ferritin.scan import Scan
 from ferritin.sources import closed_form, closed_form_r2star
 
@@ -65,6 +65,30 @@ def test_signs_hold_and_outside_is_zero():
     assert np.isfinite(plus).all()
     assert not plus[-1].any()
     assert not minus[-1].any()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_voxels_that_are_no_numbers_are_left_out_and_counted(bad):
+    """As if the mask did not hold them, for the zero of chi too."""
+    positive, negative = mixture()
+    chi, rate = positive + negative + 0.02, 137 * (positive - negative)
+    within = MASK.copy()
+    within[0, 0, :5] = False
+    plus, minus, record = closed_form(chi, rate, within, scan_at())
+    chi[0, 0, :3], rate[0, 0, 3:5] = bad, bad
+    found = closed_form(chi, rate, MASK, scan_at())
+    np.testing.assert_array_equal(found.chi_positive, plus)
+    np.testing.assert_array_equal(found.chi_negative, minus)
+    assert record.notes[-1] == found.record.notes[-1]
+    assert f"5 of {MASK.sum()} voxels" in found.record.notes[1]
+
+
+def test_maps_without_a_usable_voxel_are_refused():
+    chi = np.full(SHAPE, np.nan, np.float32)
+    for nothing in (chi, np.zeros(SHAPE, np.float32)):
+        mask = MASK if nothing is chi else ~MASK
+        with pytest.raises(InputError, match="none of the mask's"):
+            closed_form(nothing, np.ones(SHAPE, np.float32), mask, scan_at())
 
 
 def test_absurd_relaxivities_and_an_unknown_field_are_refused():

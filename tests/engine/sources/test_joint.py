@@ -77,6 +77,32 @@ def test_noise_in_both_data_harms_it_less_than_the_closed_form():
         assert ours < 0.8 * worst
 
 
+@pytest.mark.parametrize(("separate", "at_3t"), [(joint, 137.0), (joint_r2star, 274.0)])
+@pytest.mark.parametrize("error", [np.nan, np.inf, 0.0])
+def test_a_rate_without_its_error_counts_as_without_the_map(separate, at_3t, error):
+    """Two echoes without a noise level have NaN for every standard error, and a rate all the same."""
+    scan, mask, _, _, rate, field = balls(relaxivity=at_3t)
+    rate[mask] += 1  # a rate in every voxel: a 0 with the error 0 was not fitted
+    few = {"iterations": 10, "tolerance": 0.0}
+    found = separate(field, rate, mask, scan, None, np.full(SHAPE, error, np.float32), **few)
+    without = separate(field, rate, mask, scan, **few)
+    for x, y in zip(found[:2], without[:2]):
+        np.testing.assert_allclose(x, y, atol=1e-7)
+    assert any(f"{mask.sum()} voxels have a rate without its error" in note for note in found.record.notes)
+
+
+def test_a_voxel_that_was_not_fitted_says_nothing():
+    """Rate and error are both 0 there; NaN in the rate says the same."""
+    scan, mask, _, _, rate, field = balls()
+    lost, few = sphere(scan, 20.0, BALLS[0][0]) > 0.5, {"iterations": 10, "tolerance": 0.0}
+    error = np.full(SHAPE, 3.0, np.float32)
+    empty = joint(field, np.where(lost, 0, rate), mask, scan, None, np.where(lost, 0, error), **few)
+    absent = joint(field, np.where(lost, np.nan, rate).astype(np.float32), mask, scan, None, error, **few)
+    for x, y in zip(empty[:2], absent[:2]):
+        np.testing.assert_allclose(x, y, atol=1e-7)
+    assert not any("without its error" in note for note in (*empty.record.notes, *absent.record.notes))
+
+
 def test_scaling_the_field_the_rate_and_lambda_scales_the_sources():
     scan, mask, _, _, rate, field = balls()
     fixed = {"rate_weight": 0.1, "iterations": 20, "tolerance": 0.0}

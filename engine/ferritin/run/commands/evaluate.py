@@ -19,16 +19,21 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 def command(recon: Path, truth: Path, mask: Path, labels: Path | None, scale: float, as_json: bool) -> None:
     """Score the map RECON against TRUTH: challenge metrics, XSIM with both windows, HFEN. Maps in ppm."""
     import json
+    import math
 
     import numpy as np
 
+    from ferritin.errors import ParameterError
     from ferritin.io.volume import load_map, load_mask
     from ferritin.io.writing import plain
+    from ferritin.iron.regions import whole_labels
     from ferritin.metrics import evaluate, region_means
 
+    if scale == 0 or not math.isfinite(scale):
+        raise ParameterError(f"scale = {scale}, expected a finite number other than 0; 1 leaves the map as it is")
     chi, grid = load_map(recon)
     reference, inside = load_map(truth, grid)[0], load_mask(mask, grid)
-    regions = load_map(labels, grid)[0].astype(int) if labels else None
+    regions = whole_labels(load_map(labels, grid)[0]) if labels else None
     chi *= np.float32(scale)
     scores = evaluate(chi, reference, inside, regions, grid.voxel_mm)
     if as_json:

@@ -57,3 +57,24 @@ def test_the_error_is_that_within_the_mask(tmp_path):
 def test_files_that_do_not_belong_together_are_refused(tmp_path, given, word):
     with pytest.raises(FerritinError, match=word):
         evaluate(tmp_path, TRUTH, **given)
+
+
+def test_labels_are_rounded_and_must_be_whole_numbers(tmp_path):
+    """The scaling of a file leaves 5.999999 of a 6."""
+    labels = np.where(MASK, 5 + (np.arange(SHAPE[0]) < 10)[:, None, None], 0).astype(np.float32)
+    found = 1.1 * TRUTH
+
+    def scored(values):
+        return json.loads(evaluate(tmp_path, found, "--json", "--labels", save(tmp_path / "labels.nii.gz", values)))
+
+    assert scored(labels)["regions"].keys() == {"dentate", "substantia_nigra"}
+    assert scored((labels - 1e-6).astype(np.float32)) == scored(labels)
+    for odd in (0.5, np.nan):
+        with pytest.raises(FerritinError, match=f"not whole numbers, there is {odd}"):
+            scored(np.where(labels == 5, odd, labels).astype(np.float32))
+
+
+@pytest.mark.parametrize("scale", ["nan", "inf", "0"])
+def test_a_scale_that_leaves_nothing_is_refused(tmp_path, scale):
+    with pytest.raises(FerritinError, match=f"scale = {float(scale)}, expected a finite number"):
+        evaluate(tmp_path, TRUTH, "--scale", scale)
