@@ -61,4 +61,4 @@ def test_wrong_options(folder, tmp_path):
     (tmp_path / "wrong.nii").write_text("no image")
     mask = folder / "truth/mask.nii.gz"
     result = run(evaluate, tmp_path / "wrong.nii", mask, "--mask", mask, ok=False)
-    assert "cannot be read as NIfTI" in str(result.exception)
+    assert "is not a NIfTI file" in str(result.exception)
