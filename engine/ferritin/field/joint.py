@@ -17,6 +17,7 @@ _TWO_PI = 2 * math.pi
 _OPEN = 0.7  # coherence of neighbouring offsets below which they are not smooth
 _DOUBTFUL = 0.05  # chance of a wrong turn from which a voxel is reported
 _F0_HZ = 128e6  # when nobody knows; it only scales the error that structure inside a voxel makes
+_SLICES_APART = 0.5  # [rad] rms from slice to slice, beyond which each slice has an offset of its own
 _POLARITY_WIDTH = 3  # the polarity phase is smoothed so much more widely than the offset
 
 
@@ -45,7 +46,8 @@ def joint(
        the sure ones with prediction, then shifted in sets by whole turns, by minimum cuts, as long as that helps.
 
     Weights follow the noise of each phase and what the gradient across the voxel does to it. With alternating readout
-    polarity, the smooth phase that the even echoes have in addition is determined and removed first.
+    polarity, the smooth phase that the even echoes have in addition is determined and removed first; so are offsets that
+    jump from slice to slice.
 
     Parameters
     ----------
@@ -81,10 +83,16 @@ def joint(
     notes = [] if noise_sd else [f"noise sd {sd:.3g} taken from the roughness of the last echo"]
     samples = kernels.joint_samples(kernels.joint_graph(mask), echoes, scan.te_s, sd)
     smooth = _Smoother(mask, scan.voxel_mm, offset_mm)
+    of_slice, apart = _between_slices(samples, scan.polarity, mask.shape[2])
+    if apart:
+        _take_off(samples.phase, of_slice)
+        notes.append(f"the phase offset differs by {apart:.2f} rad (rms) from slice to slice; taken out")
     field, region, lapse = _tree(samples, scan.polarity)
     notes += _remove_polarity(samples, scan, field, lapse, smooth)
     offset, n_open = _offset(kernels.joint_linear(samples, field)[:, 0], smooth)
     samples.phase[...] -= offset[:, None]
+    if apart:
+        offset = np.angle(np.exp(1j * (offset + of_slice)))
     settled = kernels.joint_settle(samples, field, region, lapse, 1e-6 * (scan.f0_hz or _F0_HZ))
     if n_open:
         notes.append(
@@ -121,11 +129,45 @@ def _roughness(echo: np.ndarray, mask: np.ndarray) -> float:
     return min(found)
 
 
+def _closest(te: np.ndarray, polarity: tuple[int, ...]) -> tuple[int, int]:
+    """The two echoes of one polarity that lie closest together."""
+    pairs = [(a, b) for b in range(te.size) for a in range(b) if polarity[a] == polarity[b]] or [(0, 1)]
+    return min(pairs, key=lambda pair: round(te[pair[1]] - te[pair[0]], 7))
+
+
+def _between_slices(samples: Any, polarity: tuple[int, ...], n_slices: int) -> tuple[Any, float]:
+    """By how much the offset of each voxel's slice (third axis) differs from the first one's [rad], and the step's rms.
+
+    Slices that are excited one by one may each have their own, volumes have a smooth one: 0 there. The phase steps from
+    slice to slice, averaged over the slice, are led back to TE = 0 by those of two echoes.
+    """
+    te, above = samples.te_s.astype(np.float64), samples.graph.neighbour[:, 5]
+    pair, has = _closest(te, polarity), np.flatnonzero(above >= 0)
+    at, sums = samples.graph.voxel % n_slices, []
+    for echo in pair:
+        signal = np.sqrt(samples.power[:, echo]) * np.exp(1j * samples.phase[:, echo])
+        step = signal[above[has]] * signal[has].conj()
+        real, imag = (np.bincount(at[has], weights=part, minlength=n_slices) for part in (step.real, step.imag))
+        sums.append((real + 1j * imag)[:-1])
+    growth = np.angle(sums[1] * sums[0].conj()) * te[pair[0]] / (te[pair[1]] - te[pair[0]])
+    steps = np.angle(sums[0] * np.exp(-1j * growth)) * (sums[0] != 0)
+    apart = math.sqrt(float((steps**2).mean())) if n_slices > 1 else 0.0
+    if apart <= _SLICES_APART:
+        return 0, 0.0
+    return np.concatenate([[0], np.cumsum(steps)]).astype(np.float32)[at], apart
+
+
+def _take_off(phase: np.ndarray, of_slice: np.ndarray) -> None:
+    """Subtract, in place, to phases within half a turn."""
+    for echo in phase.T:
+        echo -= of_slice
+        echo -= np.float32(_TWO_PI) * np.rint(echo / np.float32(_TWO_PI))
+
+
 def _tree(samples: Any, polarity: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, float]:
     """A first field [Hz], its regions, and the lapse [s]: all of a region may be off by a multiple of 1/lapse."""
     te = samples.te_s.astype(np.float64)
-    pairs = [(a, b) for b in range(te.size) for a in range(b) if polarity[a] == polarity[b]] or [(0, 1)]
-    first, second = min(pairs, key=lambda pair: round(te[pair[1]] - te[pair[0]], 7))
+    first, second = _closest(te, polarity)
     lapse = float(te[second] - te[first])
     reach = 0.5 / min(te[0], np.diff(te).min())
     step, cost = kernels.joint_steps(samples, reach)
