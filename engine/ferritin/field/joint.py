@@ -46,8 +46,8 @@ def joint(
        the sure ones with prediction, then shifted in sets by whole turns, by minimum cuts, as long as that helps.
 
     Weights follow the noise of each phase and what the gradient across the voxel does to it. With alternating readout
-    polarity, the smooth phase that the even echoes have in addition is determined and removed first; so are offsets that
-    jump from slice to slice.
+    polarity, the smooth phase that the even echoes have in addition is determined and removed first, and so are offsets
+    that jump from slice to slice.
 
     Parameters
     ----------
