@@ -258,6 +258,33 @@ def test_lines_outside_the_matrix(path):
     assert "encodingLimits" in complaint(with_lines(path, lambda lines: lines, centers=(60, 2)), HeaderError)
 
 
+@pytest.mark.parametrize("centers", [(0, 8), (16, 0), (0, 0)])
+def test_centre_left_at_zero(path, centers):
+    """A complete scan of which half would be dropped."""
+    message = complaint(mrd.simple(path, n_coils=1, shape=(4, 32, 16), te_ms=[4], centers=centers), HeaderError)
+    n_outside = 32 * 16 - (16 if centers[0] == 0 else 32) * (8 if centers[1] == 0 else 16)
+    assert f"{n_outside} of 512 lines lie outside the encoded matrix 32 x 16" in message
+    assert f"centre {centers[0]}, {centers[1]}" in message
+    assert "<center>" in message
+
+
+def test_lines_on_one_side_of_the_centre_only(path):
+    def half(lines):
+        return [line for line in lines if line.ky < 16]
+
+    k = mrd.kspace(mrd.random_images((1, 1, 4, 32, 4)), (8, 32, 4))
+    xml = mrd.header((8, 32, 4), (4, 32, 4), fov_encoded=(8, 32, 4), fov_recon=(4, 32, 4), te_ms=[4], centers=(0, 2))
+    message = complaint(mrd.write(path, xml, half(mrd.imaging_lines(k))), HeaderError)
+    assert "ky has 0 steps before and 15 after its centre of 32 steps, expected at least 2" in message
+
+
+def test_partial_fourier_of_five_eighths(path):
+    k = mrd.kspace(mrd.random_images((1, 1, 4, 32, 4)), (8, 32, 4))
+    xml = mrd.header((8, 32, 4), (4, 32, 4), fov_encoded=(8, 32, 4), fov_recon=(4, 32, 4), te_ms=[4])
+    lines = [line for line in mrd.imaging_lines(k) if line.ky < 20]
+    assert read(mrd.write(path, xml, lines)).data["raw"].coverage.partial_fourier == (20 / 32, 1.0)
+
+
 def test_echo_without_lines(path):
     message = complaint(with_lines(path, lambda lines: [a for a in lines if a.echo == 1]), InputError)
     assert "echoes [1] of 2" in message
