@@ -285,6 +285,40 @@ def test_partial_fourier_of_five_eighths(path):
     assert read(mrd.write(path, xml, lines)).data["raw"].coverage.partial_fourier == (20 / 32, 1.0)
 
 
+def readout(path, first, stop, n_encoded=64, **head):
+    """Lines that hold samples `first` to `stop` - 1 of a readout of 64 that is oversampled twice."""
+    k = mrd.kspace(mrd.random_images((1, 1, 32, 5, 4)), (64, 5, 4))[:, :, first:stop]
+    fov = 2 * n_encoded
+    xml = mrd.header((n_encoded, 5, 4), (32, 5, 4), fov_encoded=(fov, 5, 4), fov_recon=(64, 5, 4), te_ms=[4])
+    return mrd.write(path, xml, mrd.imaging_lines(k, **head))
+
+
+@pytest.mark.parametrize("head", [{"center": 70}, {"pre": 40}, {"post": 32}, {"pre": 5, "post": 60000}])
+def test_centre_outside_the_readout(path, head):
+    message = complaint(readout(path, 0, 64, **head), HeaderError)
+    assert "20 of 20 lines" in message
+    assert "center_sample" in message
+
+
+@pytest.mark.parametrize("center", [16, None])
+def test_oversampling_removed_from_the_samples_alone(path, center):
+    message = complaint(readout(path, 16, 48, center=center), HeaderError)
+    assert "samples 0 to 31 around centre 16, 64 are expected" in message
+    assert "mend encodedSpace to 32 steps" in message
+
+
+def test_readout_of_too_few_samples(path):
+    assert "at least 40 % of the 64" in complaint(readout(path, 20, 44, center=12), HeaderError)
+
+
+def test_readout_that_is_short_on_both_sides(path):
+    assert "22 samples before and 21 after" in str(read(readout(path, 10, 54)).findings)
+
+
+def test_asymmetric_echo_is_no_fault(path):
+    assert "samples before" not in str(read(readout(path, 12, 64, center=20)).findings)
+
+
 def test_echo_without_lines(path):
     message = complaint(with_lines(path, lambda lines: [a for a in lines if a.echo == 1]), InputError)
     assert "echoes [1] of 2" in message

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ferritin.errors import FormatError, HeaderError
-from ferritin.io import checks, geometry, lines
+from ferritin.io import checks, geometry, lines, readout
 from ferritin.io.acquisitions import BLOCK_ACQUISITIONS, opened, read_headers, read_rows
 from ferritin.io.header import Encoding, Header
 from ferritin.scan import Finding, Scan
@@ -112,6 +112,7 @@ def read(
     imaging, encoding, findings = lines.imaging_lines(table, header.encodings, str(path))
     _one_channel_count(table, imaging, path)
     coverage = lines.coverage(imaging, encoding, str(path))
+    findings += readout.checked(table[imaging.rows], encoding, str(path))
     imaging, axes, affine, found = _grid(imaging, encoding, directions, path)
     findings += found + _sampling_findings(table, imaging, coverage)
     b0_t = _field_strength(header, b0, path, findings)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ferritin.io.ismrmrd import RawFile
 from ferritin.io.lines import NOISE
+from ferritin.io.readout import KIND
 from ferritin.io.spool import Spool
 from ferritin.kspace.coil_images import SpooledCoilImages
 from ferritin.kspace.oversampling import placed, remove_oversampling
@@ -86,7 +87,7 @@ def cartesian(
 
 def _alike(table: np.ndarray, echo: np.ndarray) -> list[np.ndarray]:
     """Numbers of the lines of a block, grouped so that a group has one echo, direction, centre and discarded ends."""
-    keys = np.stack([echo, *(table[k].astype(np.int32) for k in ("reversed", "center", "discard_pre", "discard_post"))])
+    keys = np.stack([echo, *(table[k].astype(np.int32) for k in KIND)])
     if (keys == keys[:, :1]).all():
         return [np.arange(len(table))]
     group = np.unique(keys, axis=1, return_inverse=True)[1].ravel()
@@ -142,9 +143,7 @@ def _noise_level(raw: RawFile) -> tuple[float, int]:
     """
     imaging, (x, y, z) = raw.imaging, raw.axes
     table = raw.table[imaging.rows]
-    kinds, group, counts = np.unique(
-        table[["samples", "reversed", "center", "discard_pre", "discard_post"]], return_inverse=True, return_counts=True
-    )
+    kinds, group, counts = np.unique(table[KIND], return_inverse=True, return_counts=True)
     used = [placed(int(k["samples"]), k, x.n_encoded)[0] for k in kinds]
     n_used = np.array([u.stop - u.start for u in used])
     kept = kinds["samples"].astype(int) - kinds["discard_pre"] - kinds["discard_post"]

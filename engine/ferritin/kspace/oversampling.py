@@ -6,23 +6,18 @@ import numpy as np
 
 from ferritin import backend
 from ferritin.io.geometry import Axis
+from ferritin.io.readout import reach
 from ferritin.kspace.fourier import wrapped
 
 
 def placed(n_samples: int, head: np.void, n_encoded: int) -> tuple[slice, int]:
     """Which samples of a line are used (in forward order), and the k-space step of the first one.
 
-    A reversed line is flipped, so its centre sample c comes to n - 1 - c. Samples to be discarded and those beyond the
-    encoded matrix are left out. A line reversed about its centre reaches one step further on the other side:
-    +N/2, which is the same frequency of the grid as -N/2, is kept when that one is not measured itself.
+    Samples to be discarded and those beyond the encoded matrix are left out. A line reversed about its centre reaches
+    one step further on the other side: +N/2, which is the same frequency of the grid as -N/2, is kept when that one is
+    not measured itself.
     """
-    centre = int(head["center"])
-    first, stop = int(head["discard_pre"]), n_samples - int(head["discard_post"])
-    if head["reversed"]:
-        first, stop = n_samples - stop, n_samples - first
-        centre = n_samples - 1 - centre if centre else n_samples // 2
-    elif not centre:
-        centre = n_samples // 2
+    first, stop, centre = reach(n_samples, head)
     half = n_encoded // 2
     low = max(first - centre, -half)
     high = min(stop - centre, half + 1, low + n_encoded)
