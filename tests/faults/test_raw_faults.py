@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import mrd
-from ferritin.errors import FerritinError, FormatError, HeaderError, InputError
+from ferritin.errors import AmbiguousError, FerritinError, FormatError, HeaderError, InputError
 from ferritin.io import read
 from ferritin.kspace.cartesian import cartesian
 
@@ -99,6 +99,28 @@ def test_dataset_of_something_else(path):
     with h5py.File(path, "w") as f:
         f["dataset/xml"], f["dataset/data"] = [b"<a/>"], np.zeros(4)
     assert "'head' and 'data'" in complaint(path, FormatError)
+
+
+@pytest.mark.parametrize("what", ["xml", "data"])
+def test_group_in_the_place_of_a_dataset(path, what):
+    with h5py.File(mrd.simple(path), "r+") as f:
+        del f[f"dataset/{what}"]
+        f.create_group(f"dataset/{what}")
+    assert f"'dataset/{what}' does not hold" in complaint(path, FormatError)
+
+
+def test_header_without_text(path):
+    with h5py.File(mrd.simple(path), "r+") as f:
+        del f["dataset/xml"]
+        f.create_dataset("dataset/xml", (0,), dtype=h5py.special_dtype(vlen=bytes))
+    assert "'dataset/xml' does not hold a header" in complaint(path, FormatError)
+
+
+def test_two_scans_in_one_file(path):
+    with h5py.File(mrd.simple(path), "r+") as f:
+        f.copy("dataset", "dataset_1")
+    message = complaint(path, AmbiguousError)
+    assert "dataset with 41 acquisitions, dataset_1 with 41 acquisitions" in message
 
 
 def test_no_acquisition(path):

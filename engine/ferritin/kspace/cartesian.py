@@ -8,7 +8,6 @@ from typing import Annotated
 import numpy as np
 
 from ferritin.io.ismrmrd import RawFile
-from ferritin.io.lines import NOISE
 from ferritin.io.readout import KIND
 from ferritin.io.spool import Spool
 from ferritin.kspace.coil_images import SpooledCoilImages
@@ -96,12 +95,12 @@ def _alike(table: np.ndarray, echo: np.ndarray) -> list[np.ndarray]:
 
 def _noise(raw: RawFile) -> tuple[np.ndarray, float | None, tuple[str, ...]]:
     """Whitening matrix, noise sd after it (None when unknown), notes."""
-    table, first = raw.table, raw.table[raw.imaging.rows[0]]
-    rows = np.flatnonzero((table["kind"] == NOISE) & (table["channels"] == raw.n_coils))
+    scan, rows = raw.noise()
+    table, first = scan.table, raw.table[raw.imaging.rows[0]]
     if not len(rows):
         return _estimated_noise(raw)
     covariance = Covariance(raw.n_coils)
-    for block, data in raw.samples(rows):
+    for block, data in scan.samples(rows):
         for line, row in zip(data, table[block]):
             covariance.add(line[None, :, int(row["discard_pre"]) : line.shape[-1] - int(row["discard_post"])])
     if not covariance.value().any():

@@ -1,5 +1,6 @@
 """Coil images against k-space that was summed up by hand from known images."""
 
+import h5py
 import numpy as np
 import pytest
 
@@ -221,6 +222,27 @@ def test_only_imaging_lines_make_the_image(tmp_path):
     np.testing.assert_allclose(all_images(result), images, atol=TOL)
     for kind in ("calibration", "navigation", "phase correction", "dummy", "surface coil correction"):
         assert any(f.problem == f"1 {kind} lines" for f in scan.findings)
+
+
+@pytest.mark.parametrize("names", [("dataset", "dataset_2"), ("dataset_1", "dataset_2"), ("noise", "dataset")])
+def test_noise_scan_in_a_group_of_its_own(tmp_path, names):
+    images = mrd.random_images((2, 2, 6, 5, 4))
+    path = make(tmp_path, images / 2)
+    with h5py.File(path, "r+") as f:
+        f.move("dataset", "all")
+        for name, rows in zip(names, (slice(0, 1), slice(1, None))):
+            f[f"{name}/data"] = f["all/data"][rows]
+            f[f"{name}/xml"] = f["all/xml"][:]
+        record = f[f"{names[0]}/data"][0]
+        record["data"] = record["data"] / 2
+        f[f"{names[0]}/data"][0] = record
+        del f["all"]
+    scan, result = reconstruct(path)
+    assert [str(f) for f in scan.findings] == [
+        f"group {names[0]} beside {names[1]} has 1 acquisitions, none for the image; its noise scan is used"
+    ]
+    assert result.coil_images.noise_sd == 1.0
+    np.testing.assert_allclose(all_images(result), images, atol=TOL)
 
 
 def test_phase_sign_conjugates(tmp_path):
