@@ -59,7 +59,7 @@ def roemer(
     for coil in range(len(maps)):
         first = coil_images[coil, 0]
         weight = namespace(first).asarray(np.ascontiguousarray(maps[coil], np.complex64))
-        combination = combination or Combination(coil_images.shape[1], weight)
+        combination = combination or Combination(coil_images, weight)
         combination.add(weight, lambda echo: first if echo == 0 else coil_images[coil, echo])  # noqa: B023
         if progress is not None:
             progress(coil + 1, len(maps))

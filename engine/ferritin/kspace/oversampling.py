@@ -24,6 +24,12 @@ def placed(n_samples: int, head: np.void, n_encoded: int) -> tuple[slice, int]:
     return slice(low + centre, max(high, low) + centre), low
 
 
+def used(lines: np.ndarray, head: np.void, n_encoded: int) -> tuple[np.ndarray, int]:
+    """The samples (line, coil, sample) that are used, in forward order, and the k-space step of the first one."""
+    use, low = placed(lines.shape[-1], head, n_encoded)
+    return (lines[..., ::-1] if head["reversed"] else lines)[..., use], low
+
+
 def remove_oversampling(lines: np.ndarray, head: np.void, axis: Axis) -> np.ndarray:
     """Transform lines of one kind along the readout and keep the field of view.
 
@@ -41,10 +47,8 @@ def remove_oversampling(lines: np.ndarray, head: np.void, axis: Axis) -> np.ndar
     -----
     The samples are never decimated: cropping in image space after the full transform is exact.
     """
-    n_lines, n_coils, n_samples = lines.shape
-    use, low = placed(n_samples, head, axis.n_encoded)
-    forward = lines[..., ::-1] if head["reversed"] else lines
-    forward = forward[..., use]
+    n_lines, n_coils, _ = lines.shape
+    forward, low = used(lines, head, axis.n_encoded)
     buffer = np.zeros((n_lines, n_coils, axis.n_fft), np.complex64)
     n_negative = min(max(-low, 0), forward.shape[-1])
     buffer[..., axis.n_fft + low : axis.n_fft + low + n_negative] = forward[..., :n_negative]
