@@ -59,10 +59,7 @@ def headers_of_series(
     """The scan without its voxels, and the magnitude and the phase files."""
     files = open_all([*series.magnitude, *series.phase])
     magnitude, phase = files[: len(series.magnitude)], files[len(series.magnitude) :]
-    findings: list[Finding] = []
-    if not magnitude[0].has_orientation:
-        assumed = "taken as axial: check the direction of B0"
-        findings.append(Finding(f"{magnitude[0].path.name} states no orientation", assumed))
+    findings = [*magnitude[0].doubts]
     for file in files:
         findings += [Finding(f"{file.path.name}: {said}", "read so") for said in file.repairs]
     if series.left_out:

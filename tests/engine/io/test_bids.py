@@ -119,6 +119,46 @@ def test_repair_of_a_header_is_a_finding_and_not_a_log_line(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
+def warnings(scan):
+    return [str(f) for f in scan.findings if f.level != "info"]
+
+
+def turned(path, degrees, codes):
+    """A folder whose images have an sform turned about x, and a qform that is not; codes of sform and qform."""
+    t, turn = np.deg2rad(degrees), np.eye(4)
+    turn[1:3, 1:3] = [[np.cos(t), -np.sin(t)], [np.sin(t), np.cos(t)]]
+    for file in images.folder(path, images.echoes()).glob("*.nii.gz"):
+        image = nibabel.load(file)
+        image = nibabel.Nifti1Image(np.asanyarray(image.dataobj), images.AFFINE)
+        image.set_qform(images.AFFINE if codes[1] else None, codes[1])
+        image.set_sform(turn @ images.AFFINE, codes[0])
+        nibabel.save(image, file)
+    return read(path)
+
+
+@pytest.mark.parametrize("code", [2, 4])
+def test_orientation_of_the_scanner_and_not_of_a_registration(tmp_path, code):
+    scan = turned(tmp_path, 25, (code, 1))
+    np.testing.assert_allclose(scan.affine, images.AFFINE, atol=1e-5)
+    np.testing.assert_allclose(scan.b0_dir, (0, 0, 1), atol=1e-6)
+    (said,) = warnings(scan)
+    assert f"sform (code {code}) and qform (code 1) put voxels" in said
+    assert "the qform is taken" in said
+
+
+@pytest.mark.parametrize("codes", [(1, 1), (1, 2), (2, 0)])
+def test_doubtful_orientation_is_told(tmp_path, codes):
+    scan = turned(tmp_path, 25, codes)
+    t = np.deg2rad(25)
+    np.testing.assert_allclose(scan.b0_dir, (0, np.sin(t), np.cos(t)), atol=1e-5)
+    assert ["the sform is taken" in said for said in warnings(scan)] == [True]
+
+
+@pytest.mark.parametrize("codes", [(1, 0), (1, 1), (1, 2), (2, 1)])
+def test_sound_orientation_is_no_finding(tmp_path, codes):
+    assert warnings(turned(tmp_path, 0.001, codes)) == []
+
+
 def test_slope_of_each_magnitude_file(tmp_path):
     signal = images.echoes()
     images.folder(tmp_path, signal)
