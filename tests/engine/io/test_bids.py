@@ -83,6 +83,43 @@ def test_names_of_dcm2niix(tmp_path):
     np.testing.assert_allclose(read(tmp_path).data["echoes"], signal, atol=1e-5)
 
 
+@pytest.mark.parametrize("types", [None, (["ORIGINAL", "PRIMARY", "M", "ND"], ["ORIGINAL", "PRIMARY", "P", "ND"])])
+def test_magnitude_without_a_word_for_its_part(tmp_path, types):
+    """As dcm2niix names them: only phase, real and imaginary images have a word."""
+    signal = images.echoes()
+    for e, (image, te) in enumerate(zip(signal, (0.004, 0.009, 0.014)), 1):
+        mag = {"EchoTime": te, "MagneticFieldStrength": 3} | ({"ImageType": types[0]} if types else {})
+        phase = mag | ({"ImageType": types[1]} if types else {})
+        images.save(tmp_path / f"qsm_5_e{e}.nii.gz", np.abs(image).astype(np.float32), **mag)
+        images.save(tmp_path / f"qsm_5_e{e}_ph.nii.gz", np.angle(image).astype(np.float32), **phase)
+    np.testing.assert_allclose(read(tmp_path).data["echoes"], signal, atol=1e-5)
+
+
+def test_image_type_decides_what_an_image_without_a_word_is(tmp_path):
+    signal = images.echoes(1)
+    both = {"EchoTime": 0.004, "MagneticFieldStrength": 3}
+    parts = {
+        "scan_e1": ("M", np.abs(signal[0])),
+        "scan_e2": ("I", signal[0].imag),
+        "scan_e1_ph": ("P", np.angle(signal[0])),
+    }
+    for name, (said, values) in parts.items():
+        images.save(tmp_path / f"{name}.nii.gz", values.astype(np.float32), ImageType=["ORIGINAL", said], **both)
+    scan = read(tmp_path)
+    np.testing.assert_allclose(scan.data["echoes"], signal, atol=1e-5)
+    assert any("scan_e2.nii.gz" in f.problem for f in scan.findings)
+
+
+def test_derivatives_inside_the_input_are_not_read(tmp_path):
+    images.folder(tmp_path, images.echoes())
+    images.folder(tmp_path / "out" / "sub-01" / "anat", images.echoes(seed=1))
+    with pytest.raises(AmbiguousError):
+        read(tmp_path)
+    (tmp_path / "out" / "dataset_description.json").write_text('{"Name": "maps", "DatasetType": "derivative"}')
+    np.testing.assert_allclose(read(tmp_path).data["echoes"], images.echoes(), atol=1e-5)
+    np.testing.assert_allclose(read(tmp_path / "out").data["echoes"], images.echoes(seed=1), atol=1e-5)
+
+
 def test_ten_echoes_are_not_sorted_as_words(tmp_path):
     signal = images.echoes(11, (6, 5, 4))
     scan = read(images.folder(tmp_path, signal, te_s=[0.002 * (e + 1) for e in range(11)]))
