@@ -346,6 +346,15 @@ def test_echo_without_lines(path):
     assert "echoes [1] of 2" in message
 
 
+def test_one_line_of_an_absurd_echo(path):
+    def spoil(lines):
+        lines[5].echo = 65535
+        return lines
+
+    message = complaint(with_lines(path, spoil), InputError)
+    assert "echoes [3, 4, 5, 6, 7, 8, 9, 10, ...] of 65536" in message
+
+
 @pytest.mark.parametrize("said", [1, 2])
 def test_undersampled(path, said):
     k = mrd.kspace(mrd.random_images((2, 1, 6, 16, 4)), (12, 16, 4))

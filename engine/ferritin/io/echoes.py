@@ -141,7 +141,9 @@ def _field(sidecars: list[dict[str, Any]], b0: float | None, path: Path) -> tupl
     if not isinstance(b0_t, int | float):
         raise HeaderError(f"{path}: no field strength (MagneticFieldStrength in a sidecar); give it with --b0")
     mhz = next((s["ImagingFrequency"] for s in sidecars if isinstance(s.get("ImagingFrequency"), int | float)), None)
-    agrees = mhz is not None and abs(1e6 * mhz / (GAMMA_HZ_PER_T * b0_t) - 1) < 0.05 if b0_t else False
+    agrees = (
+        mhz is not None and abs(1e6 * mhz / (GAMMA_HZ_PER_T * b0_t) - 1) < checks.FREQUENCY_TOLERANCE if b0_t else False
+    )
     return float(b0_t), 1e6 * mhz if agrees else None
 
 

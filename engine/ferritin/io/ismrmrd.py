@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ferritin.errors import FormatError, HeaderError
+from ferritin.errors import FormatError, HeaderError, few
 from ferritin.io import checks, geometry, lines, readout
 from ferritin.io.acquisitions import BLOCK_ACQUISITIONS, Group, opened, read_groups, read_header, read_rows
 from ferritin.io.header import Encoding, Header
@@ -17,6 +17,7 @@ from ferritin.scan import Finding, Scan
 from ferritin.units import GAMMA_HZ_PER_T
 
 _BLOCK_BYTES = 2 << 20
+_BANDWIDTHS = 0.1, 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +126,7 @@ def read(
     imaging, encoding, findings = lines.imaging_lines(table, header.encodings, str(path))
     _one_channel_count(table, imaging, path)
     coverage = lines.coverage(imaging, encoding, str(path))
+    header = _bandwidth_checked(header, findings)
     findings += readout.checked(table[imaging.rows], encoding, str(path))
     imaging, axes, affine, found = _grid(imaging, encoding, group.directions, path)
     b0_t = _field_strength(header, b0, path, findings)
@@ -145,12 +147,20 @@ def read(
     )
 
 
+def _bandwidth_checked(header: Header, findings: list[Finding]) -> Header:
+    """The header without a receiver noise bandwidth that cannot be: it scales the noise, and with it the images."""
+    low, high = _BANDWIDTHS
+    if header.noise_bandwidth is None or low <= header.noise_bandwidth <= high:
+        return header
+    said = f"relativeReceiverNoiseBandwidth is {header.noise_bandwidth:g}, expected {low:g} to {high:g}"
+    findings.append(Finding(said, "the usual one is taken"))
+    return replace(header, noise_bandwidth=None)
+
+
 def _one_channel_count(table: np.ndarray, imaging: lines.Imaging, path: Path) -> None:
     channels = np.unique(table["channels"][imaging.rows])
     if len(channels) > 1 or channels[0] == 0:
-        raise FormatError(
-            f"{path}: imaging lines have {channels.tolist()} channels, expected one number; export it again"
-        )
+        raise FormatError(f"{path}: imaging lines have {few(channels)} channels, expected one number; export it again")
 
 
 def _grid(imaging: lines.Imaging, encoding: Encoding, directions: np.ndarray, path: Path) -> tuple:
@@ -211,7 +221,8 @@ def _field_strength(header: Header, b0: float | None, path: Path, findings: list
     if header.b0_t is None:
         findings.append(Finding("no field strength in the header", "taken from the proton frequency"))
         return header.f0_hz / GAMMA_HZ_PER_T
-    if header.f0_hz and abs(header.f0_hz / GAMMA_HZ_PER_T - header.b0_t) > 0.02 * abs(header.b0_t):
+    apart = abs(header.f0_hz / GAMMA_HZ_PER_T - header.b0_t) if header.f0_hz else 0
+    if apart > checks.FREQUENCY_TOLERANCE * abs(header.b0_t):
         raise HeaderError(
             f"{path}: field strength {header.b0_t} T and proton frequency {header.f0_hz:.0f} Hz disagree; give --b0"
         )

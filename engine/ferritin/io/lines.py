@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ferritin.errors import HeaderError, InputError
+from ferritin.errors import HeaderError, InputError, few
 from ferritin.io.header import Encoding, Limits
 from ferritin.scan import Finding
 
@@ -160,10 +160,8 @@ def _echo_count(contrast: np.ndarray, name: str) -> int:
     values = np.unique(contrast)
     n = int(values[-1]) + 1
     if len(values) != n:
-        missing = sorted(set(range(n)) - set(values.tolist()))
-        raise InputError(
-            f"{name}: echoes {[m + 1 for m in missing]} of {n} have no line; the scan is incomplete, export it again"
-        )
+        missing = np.setdiff1d(np.arange(n), values) + 1
+        raise InputError(f"{name}: echoes {few(missing)} of {n} have no line; the scan is incomplete, export it again")
     return n
 
 
@@ -203,12 +201,12 @@ def coverage(lines: Imaging, encoding: Encoding, name: str) -> Coverage:
     per_echo = masks.sum(axis=(1, 2, 3))
     if (masks != masks[:1]).any():
         raise InputError(
-            f"{name}: echoes 1 to {lines.n_echoes} have {per_echo.tolist()} lines; expected the same lines in each: "
+            f"{name}: echoes 1 to {lines.n_echoes} have {few(per_echo)} lines; expected the same lines in each: "
             "the scan is incomplete, export it again"
         )
     if (masks[0] != masks[0, :1]).any():
         raise InputError(
-            f"{name}: the slices have {masks[0].sum(axis=(1, 2)).tolist()} lines; expected the same lines in each: "
+            f"{name}: the slices have {few(masks[0].sum(axis=(1, 2)))} lines; expected the same lines in each: "
             "the scan is incomplete, export it again"
         )
     mask = masks[0, 0]
