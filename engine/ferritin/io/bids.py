@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -71,12 +71,15 @@ def read(
     phase_scaling: str | None = None,
     phase_sign: str | int = "+",
     sequence: str | None = None,
+    before_voxels: Callable[[Scan], None] | None = None,
 ) -> Scan:
     """Read a folder of images; see ferritin.io.read. The scan's data hold `echoes`, (echo, x, y, z) complex64."""
     from ferritin.io.echoes import scan_of_series
 
-    options = {"te_ms": te_ms, "b0": b0, "polarity": polarity, "phase_scaling": phase_scaling, "phase_sign": phase_sign}
-    return scan_of_series(path, find_series(path, sequence), **options)
+    return scan_of_series(
+        path, find_series(path, sequence), phase_scaling=phase_scaling, phase_sign=phase_sign,
+        before_voxels=before_voxels, te_ms=te_ms, b0=b0, polarity=polarity,
+    )  # fmt: skip
 
 
 def find_series(folder: Path, sequence: str | None = None) -> Series:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,22 @@ _FACTS = {
 
 
 def scan_of_series(
-    path: Path, series: Series, *, phase_scaling: str | None, phase_sign: str | int, **given: Any
-) -> Scan:  # fmt: skip
-    """Read the images of a series; header errors come before any voxel is read. given: see headers_of_series."""
+    path: Path,
+    series: Series,
+    *,
+    phase_scaling: str | None,
+    phase_sign: str | int,
+    before_voxels: Callable[[Scan], None] | None = None,
+    **given: Any,
+) -> Scan:
+    """Read the images of a series; header errors, and those of before_voxels, come before any voxel is read.
+
+    given: see headers_of_series.
+    """
     sign = checks.phase_sign_of(phase_sign)
     scan, magnitude, phase = headers_of_series(path, series, **given)
+    if before_voxels:
+        before_voxels(scan)
     findings: list[Finding] = []
     if series.phase:
         echoes, scaling = _complex(series, magnitude, phase, phase_scaling, sign, findings)

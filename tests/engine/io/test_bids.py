@@ -1,5 +1,6 @@
 """Folders of images: what is found, in which order, with which metadata; and what is refused."""
 
+import gzip
 import json
 
 import nibabel
@@ -7,7 +8,15 @@ import numpy as np
 import pytest
 
 import images
-from ferritin.errors import AmbiguousError, FerritinError, FormatError, HeaderError, InputError, ShapeError
+from ferritin.errors import (
+    AmbiguousError,
+    FerritinError,
+    FormatError,
+    HeaderError,
+    InputError,
+    MemoryLimitError,
+    ShapeError,
+)
 from ferritin.io import read
 
 
@@ -118,6 +127,21 @@ def test_derivatives_inside_the_input_are_not_read(tmp_path):
     (tmp_path / "out" / "dataset_description.json").write_text('{"Name": "maps", "DatasetType": "derivative"}')
     np.testing.assert_allclose(read(tmp_path).data["echoes"], images.echoes(), atol=1e-5)
     np.testing.assert_allclose(read(tmp_path / "out").data["echoes"], images.echoes(seed=1), atol=1e-5)
+
+
+def test_what_is_asked_before_voxels_are_read(tmp_path):
+    """A check that the headers suffice for sees them, and ends the reading before a truncated file is met."""
+    images.folder(tmp_path, images.echoes())
+    for file in tmp_path.glob("*.nii.gz"):
+        file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes())[:400]))
+
+    def refuse(scan):
+        raise MemoryLimitError(f"{scan.shape} x {scan.n_echoes}")
+
+    with pytest.raises(MemoryLimitError, match=r"\(12, 11, 10\) x 3"):
+        read(tmp_path, before_voxels=refuse)
+    with pytest.raises(FormatError, match="truncated"):
+        read(tmp_path, before_voxels=lambda scan: None)
 
 
 def test_ten_echoes_are_not_sorted_as_words(tmp_path):
