@@ -337,6 +337,14 @@ def test_readout_that_is_short_on_both_sides(path):
     assert "22 samples before and 21 after" in str(read(readout(path, 10, 54)).findings)
 
 
+def test_centre_at_the_end_of_the_readout(path):
+    assert "expected at least 3 on both sides" in complaint(readout(path, 0, 64, center=63), HeaderError)
+
+
+def test_centre_that_does_not_fit_a_full_readout(path):
+    assert "44 samples before and 19 after" in str(read(readout(path, 0, 64, center=44)).findings)
+
+
 def test_asymmetric_echo_is_no_fault(path):
     assert "samples before" not in str(read(readout(path, 12, 64, center=20)).findings)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ferritin.errors import HeaderError
@@ -10,7 +12,7 @@ from ferritin.scan import Finding
 
 KIND = ["samples", "reversed", "center", "discard_pre", "discard_post"]
 """Columns of the table of acquisitions that say it."""
-_LEAST_EXTENT = 0.4
+_LEAST_EXTENT, _LEAST_SIDE = 0.4, 0.04
 
 
 def reach(n_samples: int, head: np.void) -> tuple[int, int, int]:
@@ -29,8 +31,8 @@ def reach(n_samples: int, head: np.void) -> tuple[int, int, int]:
 def checked(table: np.ndarray, encoding: Encoding, name: str) -> list[Finding]:
     """Findings on the readout of imaging lines (their rows of the table), one for each kind of line.
 
-    Raises HeaderError when the middle of k-space is not among the samples, when they are too few for the matrix, and
-    when oversampling was removed from the samples but not from encodedSpace.
+    Raises HeaderError when the middle of k-space is not among the samples or at their end, when they are too few for
+    the matrix, and when oversampling was removed from the samples but not from encodedSpace.
     """
     findings = []
     n = encoding.encoded.matrix[0]
@@ -44,7 +46,7 @@ def checked(table: np.ndarray, encoding: Encoding, name: str) -> list[Finding]:
         if abs(before - after) <= 1 and stop - first == n_cropped < n:
             raise HeaderError(
                 f"{lines}, {n} are expected from encodedSpace: oversampling seems to be removed; mend encodedSpace to "
-                f"{n_cropped} steps along x and the field of view of reconSpace"
+                f"{n_cropped} steps and the field of view of reconSpace along x"
             )
         used = min(before, n // 2) + 1 + min(after, n - n // 2 - 1)
         if used < _LEAST_EXTENT * n:
@@ -52,9 +54,15 @@ def checked(table: np.ndarray, encoding: Encoding, name: str) -> list[Finding]:
                 f"{lines}, expected at least {100 * _LEAST_EXTENT:.0f} % of the {n} of encodedSpace; mend "
                 "center_sample or encodedSpace"
             )
-        if before < n // 2 and after < n - n // 2 - 1:  # an asymmetric echo lacks one side only
+        least = min(math.ceil(_LEAST_SIDE * n), (n - 1) // 2)
+        if min(before, after) < least:
+            raise HeaderError(f"{lines}, expected at least {least} on both sides of it; mend center_sample")
+        lacks = n // 2 - before, n - n // 2 - 1 - after
+        # An asymmetric echo lacks one side only; one too many on the other side comes from reversed lines.
+        if min(lacks) > 0 or (max(lacks) > 1 and min(lacks) < -1 - _LEAST_SIDE * n):
             findings.append(Finding(
                 f"{count} of {len(table)} lines have {before} samples before and {after} after their centre, "
-                f"{n // 2} and {n - n // 2 - 1} are encoded", "the others are zero: check encodedSpace",
+                f"{n // 2} and {n - n // 2 - 1} are encoded",
+                "the others are zero: check encodedSpace and center_sample",
             ))  # fmt: skip
     return findings
