@@ -12,7 +12,16 @@ FerritinError
 └── DeviceError (RuntimeError)       the device asked for is not there
 """
 
+from collections.abc import Iterable
 from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+
+def few(values: Iterable[Any], n: int = 8) -> str:
+    """A list as a message shows it: in full when short, else the first n."""
+    shown = [getattr(v, "tolist", lambda v=v: v)() for v in islice(values, n + 1)]
+    return str(shown) if len(shown) <= n else f"{str(shown[:n])[:-1]}, ...]"
 
 
 class FerritinError(Exception):

@@ -114,6 +114,18 @@ def test_ctrl_c_is_no_wrong_input(tmp_path, monkeypatch, capsys):
     assert "ferritin: stopped" in said
 
 
+@pytest.mark.parametrize("said", ["Unable to allocate 1.5 TiB\nfor an array", ""])
+def test_memory_that_is_not_there(tmp_path, monkeypatch, capsys, said):
+    def fail(*_, **__):
+        raise MemoryError(said)
+
+    monkeypatch.setattr("ferritin.run.recon.recon", fail)
+    code, error = run(monkeypatch, capsys, "recon", tmp_path, "-o", tmp_path / "out", "--quiet")
+    assert code == 1
+    assert error.count("\n") == 1
+    assert "memory is exhausted" in error
+
+
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch, capsys):
     def full(*_, **__):
         raise OSError(28, "No space left on device", "out/sub-01")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import mrd
-from ferritin.errors import FerritinError, FormatError, HeaderError, InputError
+from ferritin.errors import AmbiguousError, FerritinError, FormatError, HeaderError, InputError
 from ferritin.io import read
 from ferritin.kspace.cartesian import cartesian
 
@@ -99,6 +99,28 @@ def test_dataset_of_something_else(path):
     with h5py.File(path, "w") as f:
         f["dataset/xml"], f["dataset/data"] = [b"<a/>"], np.zeros(4)
     assert "'head' and 'data'" in complaint(path, FormatError)
+
+
+@pytest.mark.parametrize("what", ["xml", "data"])
+def test_group_in_the_place_of_a_dataset(path, what):
+    with h5py.File(mrd.simple(path), "r+") as f:
+        del f[f"dataset/{what}"]
+        f.create_group(f"dataset/{what}")
+    assert f"'dataset/{what}' does not hold" in complaint(path, FormatError)
+
+
+def test_header_without_text(path):
+    with h5py.File(mrd.simple(path), "r+") as f:
+        del f["dataset/xml"]
+        f.create_dataset("dataset/xml", (0,), dtype=h5py.special_dtype(vlen=bytes))
+    assert "'dataset/xml' does not hold a header" in complaint(path, FormatError)
+
+
+def test_two_scans_in_one_file(path):
+    with h5py.File(mrd.simple(path), "r+") as f:
+        f.copy("dataset", "dataset_1")
+    message = complaint(path, AmbiguousError)
+    assert "dataset with 41 acquisitions, dataset_1 with 41 acquisitions" in message
 
 
 def test_no_acquisition(path):
@@ -258,9 +280,87 @@ def test_lines_outside_the_matrix(path):
     assert "encodingLimits" in complaint(with_lines(path, lambda lines: lines, centers=(60, 2)), HeaderError)
 
 
+@pytest.mark.parametrize("centers", [(0, 8), (16, 0), (0, 0)])
+def test_centre_left_at_zero(path, centers):
+    """A complete scan of which half would be dropped."""
+    message = complaint(mrd.simple(path, n_coils=1, shape=(4, 32, 16), te_ms=[4], centers=centers), HeaderError)
+    n_outside = 32 * 16 - (16 if centers[0] == 0 else 32) * (8 if centers[1] == 0 else 16)
+    assert f"{n_outside} of 512 lines lie outside the encoded matrix 32 x 16" in message
+    assert f"centre {centers[0]}, {centers[1]}" in message
+    assert "<center>" in message
+
+
+def test_lines_on_one_side_of_the_centre_only(path):
+    def half(lines):
+        return [line for line in lines if line.ky < 16]
+
+    k = mrd.kspace(mrd.random_images((1, 1, 4, 32, 4)), (8, 32, 4))
+    xml = mrd.header((8, 32, 4), (4, 32, 4), fov_encoded=(8, 32, 4), fov_recon=(4, 32, 4), te_ms=[4], centers=(0, 2))
+    message = complaint(mrd.write(path, xml, half(mrd.imaging_lines(k))), HeaderError)
+    assert "ky has 0 steps before and 15 after its centre of 32 steps, expected at least 2" in message
+
+
+def test_partial_fourier_of_five_eighths(path):
+    k = mrd.kspace(mrd.random_images((1, 1, 4, 32, 4)), (8, 32, 4))
+    xml = mrd.header((8, 32, 4), (4, 32, 4), fov_encoded=(8, 32, 4), fov_recon=(4, 32, 4), te_ms=[4])
+    lines = [line for line in mrd.imaging_lines(k) if line.ky < 20]
+    assert read(mrd.write(path, xml, lines)).data["raw"].coverage.partial_fourier == (20 / 32, 1.0)
+
+
+def readout(path, first, stop, n_encoded=64, **head):
+    """Lines that hold samples `first` to `stop` - 1 of a readout of 64 that is oversampled twice."""
+    k = mrd.kspace(mrd.random_images((1, 1, 32, 5, 4)), (64, 5, 4))[:, :, first:stop]
+    fov = 2 * n_encoded
+    xml = mrd.header((n_encoded, 5, 4), (32, 5, 4), fov_encoded=(fov, 5, 4), fov_recon=(64, 5, 4), te_ms=[4])
+    return mrd.write(path, xml, mrd.imaging_lines(k, **head))
+
+
+@pytest.mark.parametrize("head", [{"center": 70}, {"pre": 40}, {"post": 32}, {"pre": 5, "post": 60000}])
+def test_centre_outside_the_readout(path, head):
+    message = complaint(readout(path, 0, 64, **head), HeaderError)
+    assert "20 of 20 lines" in message
+    assert "center_sample" in message
+
+
+@pytest.mark.parametrize("center", [16, None])
+def test_oversampling_removed_from_the_samples_alone(path, center):
+    message = complaint(readout(path, 16, 48, center=center), HeaderError)
+    assert "samples 0 to 31 around centre 16, 64 are expected" in message
+    assert "mend encodedSpace to 32 steps" in message
+
+
+def test_readout_of_too_few_samples(path):
+    assert "at least 40 % of the 64" in complaint(readout(path, 20, 44, center=12), HeaderError)
+
+
+def test_readout_that_is_short_on_both_sides(path):
+    assert "22 samples before and 21 after" in str(read(readout(path, 10, 54)).findings)
+
+
+def test_centre_at_the_end_of_the_readout(path):
+    assert "expected at least 3 on both sides" in complaint(readout(path, 0, 64, center=63), HeaderError)
+
+
+def test_centre_that_does_not_fit_a_full_readout(path):
+    assert "44 samples before and 19 after" in str(read(readout(path, 0, 64, center=44)).findings)
+
+
+def test_asymmetric_echo_is_no_fault(path):
+    assert "samples before" not in str(read(readout(path, 12, 64, center=20)).findings)
+
+
 def test_echo_without_lines(path):
     message = complaint(with_lines(path, lambda lines: [a for a in lines if a.echo == 1]), InputError)
     assert "echoes [1] of 2" in message
+
+
+def test_one_line_of_an_absurd_echo(path):
+    def spoil(lines):
+        lines[5].echo = 65535
+        return lines
+
+    message = complaint(with_lines(path, spoil), InputError)
+    assert "echoes [3, 4, 5, 6, 7, 8, 9, 10, ...] of 65536" in message
 
 
 @pytest.mark.parametrize("said", [1, 2])

@@ -83,7 +83,7 @@ class Calibration:
         for coil, coarse in zip(self._coils, weights):
             weight = self._grid.up(coarse)
             if combination is None:
-                combination = Combination(self._coil_images.shape[1], weight)
+                combination = Combination(self._coil_images, weight)
             combination.add(weight, lambda echo: self._read(coil, echo))  # noqa: B023
         if self._progress is not None:
             self._progress(self._total, self._total)

@@ -21,14 +21,16 @@ class Combination:
 
     Parameters
     ----------
-    n_echoes : int
+    coil_images : (coil, echo, x, y, z) complex64 [noise sd]
+        Gives the number of echoes, and its noise_sd: 1 when it has none, as whitened images do, None when unknown.
     like : (x, y, z) complex64
         Gives shape and device.
     """
 
-    def __init__(self, n_echoes: int, like: Any):
+    def __init__(self, coil_images: Any, like: Any):
         xp = namespace(like)
-        self._echoes = xp.zeros((n_echoes, *like.shape), np.complex64)
+        self._noise_sd = getattr(coil_images, "noise_sd", 1.0)
+        self._echoes = xp.zeros((coil_images.shape[1], *like.shape), np.complex64)
         self._norm2 = xp.zeros(like.shape, np.float32)
 
     def add(self, weight: Any, image_of: Callable[[int], Any]) -> None:
@@ -52,4 +54,5 @@ class Combination:
         """The stage's result; the record tells of coils left out and of singularities of the combined phase."""
         record = record or Record()
         echoes = self.result()
-        return Echoes(echoes, 1.0, replace(record, notes=(*record.notes, *notes, _singularities.note(echoes, 1.0))))
+        notes = (*record.notes, *notes, _singularities.note(echoes, self._noise_sd or 1.0))  # about 1 where unknown
+        return Echoes(echoes, self._noise_sd, replace(record, notes=notes))

@@ -36,7 +36,7 @@ def hermitian(coil_images, scan, *, progress=None) -> Echoes:
     coils, notes = screening.verdict()
     for i, coil in enumerate(coils):
         first = coil_images[coil, 0]
-        combination = combination or Combination(n_echoes, first)
+        combination = combination or Combination(coil_images, first)
         combination.add(first, lambda echo: first if echo == 0 else coil_images[coil, echo])  # noqa: B023
         if progress is not None:
             progress(i + 1, len(coils))

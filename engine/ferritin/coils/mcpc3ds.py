@@ -69,7 +69,7 @@ def mcpc3ds(coil_images, scan, *, smoothing_mm: Annotated[float, "mm"] = 8.0, pr
     reference = _predicted_first_echo(hip, power, scan)
     del hip, product, power, square, second
     smooth = CoarseGaussian(namespace(reference), reference.shape, scan.voxel_mm, smoothing_mm)
-    combination = Combination(n_echoes, reference)
+    combination = Combination(coil_images, reference)
     for coil in coils:
         first = coil_images[coil, 0]
         weight = smooth(first * reference.conj())

@@ -20,7 +20,7 @@ def roemer(
     coil_images,
     scan,
     *,
-    sensitivities: str | None = None,
+    sensitivities: Annotated[str | None, "file"] = None,
     smoothing_mm: Annotated[float, "mm"] = 4.0,
     progress=None,
 ) -> Echoes:
@@ -36,7 +36,7 @@ def roemer(
         Whitened; only indexed as coil_images[c, e].
     scan : Scan
         One echo or more.
-    sensitivities : str, optional
+    sensitivities : file, optional
         A .npy file with (coil, x, y, z) complex, whitened as the images; zero coils have no say.
     smoothing_mm : float [mm]
         Standard deviation of the Gaussian when there is no file.
@@ -59,7 +59,7 @@ def roemer(
     for coil in range(len(maps)):
         first = coil_images[coil, 0]
         weight = namespace(first).asarray(np.ascontiguousarray(maps[coil], np.complex64))
-        combination = combination or Combination(coil_images.shape[1], weight)
+        combination = combination or Combination(coil_images, weight)
         combination.add(weight, lambda echo: first if echo == 0 else coil_images[coil, echo])  # noqa: B023
         if progress is not None:
             progress(coil + 1, len(maps))
@@ -70,8 +70,10 @@ def _load(path: Path, expected: tuple[int, ...]) -> Any:
     """The file's array, read coil by coil as it is indexed."""
     try:
         maps = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as why:
-        raise FormatError(f"{path}: not a .npy file of sensitivities ({why})") from None
+    except (OSError, ValueError, EOFError) as why:
+        raise FormatError(f"{path}: not a .npy file of sensitivities ({why}); write it with numpy.save") from None
+    if not isinstance(maps, np.ndarray):
+        raise FormatError(f"{path} is an archive of {maps.files[:4]}, expected one array; write it with numpy.save")
     if maps.shape != expected or maps.dtype.kind != "c":
         raise ShapeError(f"{path}: {maps.dtype} {maps.shape}, expected complex (coil, x, y, z) = {expected}")
     return maps

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ferritin.errors import InputError
@@ -19,6 +19,7 @@ def read(
     phase_scaling: str | None = None,
     phase_sign: str | int = "+",
     sequence: str | None = None,
+    before_voxels: Callable[[Scan], None] | None = None,
 ) -> Scan:
     """Read a scan: an ISMRMRD .h5 file, a BIDS dataset or subject folder, or a folder of mag/phase NIfTI files.
 
@@ -39,6 +40,8 @@ def read(
     sequence : "gradient echo" or "spin echo", optional
         Which images of a folder to take. When not given: gradient echoes with magnitude and phase, and magnitudes of
         spin echoes (BIDS suffix MESE) where there are none.
+    before_voxels : optional
+        Called with the scan as its headers tell it, before voxels are read; what it raises ends the reading.
 
     Returns
     -------
@@ -56,13 +59,16 @@ def read(
 
         return bids.read(
             path, te_ms=te_ms, b0=b0, polarity=polarity, phase_scaling=phase_scaling, phase_sign=phase_sign,
-            sequence=sequence,
+            sequence=sequence, before_voxels=before_voxels,
         )  # fmt: skip
     if sequence == "spin echo":
         raise InputError(f"{path} is a raw file, which is read as gradient echoes; give a folder of MESE images")
     from ferritin.io import ismrmrd
 
-    return ismrmrd.read(path, te_ms=te_ms, b0=b0, polarity=polarity, phase_sign=phase_sign)
+    scan = ismrmrd.read(path, te_ms=te_ms, b0=b0, polarity=polarity, phase_sign=phase_sign)
+    if before_voxels:
+        before_voxels(scan)
+    return scan
 
 
 def read_headers(path: str | Path, *, te_ms: Sequence[float] | None = None, b0: float | None = None) -> Scan:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from ferritin.errors import FerritinError, FormatError
+from ferritin.errors import AmbiguousError, FerritinError, FormatError
 from ferritin.io.header import Header, parse
-from ferritin.io.lines import table_of
+from ferritin.io.lines import BOTH, IMAGING, table_of
 
 BLOCK_ACQUISITIONS = 256
 _DIRECTIONS = ("position", "read_dir", "phase_dir", "slice_dir")
@@ -50,31 +51,73 @@ def read_rows(selection: Any, start: int, stop: int, path: Path) -> np.ndarray:
         ) from None
 
 
-def read_headers(path: Path) -> tuple[Header, np.ndarray, np.ndarray, str]:
-    """XML header, table of acquisitions, their positions and directions (acquisition, 4, 3), and the group's name."""
+@dataclass(frozen=True, eq=False)
+class Group:
+    """The acquisitions of one group of the file: table (lines.TABLE), positions and directions (acquisition, 4, 3)."""
+
+    name: str
+    table: np.ndarray
+    directions: np.ndarray
+
+    @property
+    def has_images(self) -> bool:
+        """Whether there are imaging lines among them."""
+        return bool(np.isin(self.table["kind"], (IMAGING, BOTH)).any())
+
+
+def read_groups(path: Path) -> tuple[Group, tuple[Group, ...]]:
+    """The group with the imaging lines, and the others: converters may put the noise scan into one of its own.
+
+    Raises FormatError when there is none, AmbiguousError when several have imaging lines.
+    """
     with opened(path) as file:
-        groups = [name for name, g in file.items() if isinstance(g, h5py.Group) and {"xml", "data"} <= set(g)]
-        if not groups:
+        names = [name for name, g in file.items() if isinstance(g, h5py.Group) and {"xml", "data"} <= set(g)]
+        if not names:
             raise FormatError(
                 f"{path} holds {list(file)[:8]}, expected a group with 'xml' and 'data' (ISMRMRD raw data); "
                 "convert the scan to ISMRMRD"
             )
-        group = "dataset" if "dataset" in groups else groups[0]
-        dataset = file[f"{group}/data"]
-        if not {"head", "data"} <= set(dataset.dtype.names or ()) or dataset.ndim != 1:
-            raise FormatError(
-                f"{path}: '{group}/data' does not hold acquisitions with 'head' and 'data'; convert the scan again"
-            )
-        if len(dataset) == 0:
-            raise FormatError(f"{path} holds no acquisition; export the scan again")
+        faults = {name: _fault(file, name) for name in names}
+        if all(faults.values()):
+            raise FormatError(f"{path}{faults[names[0]]}")
+        groups = [_group(file, name, path) for name in names if not faults[name]]
+    imaging = [g for g in groups if g.has_images] or groups[:1]
+    if len(imaging) > 1:
+        said = ", ".join(f"{g.name} with {len(g.table)} acquisitions" for g in imaging[:4])
+        raise AmbiguousError(
+            f"{path}: {len(imaging)} groups have imaging lines ({said}); expected one scan, copy each group to a file "
+            "of its own"
+        )
+    return imaging[0], tuple(g for g in groups if g is not imaging[0])
+
+
+def _fault(file: h5py.File, name: str) -> str:
+    """What makes a group useless, "" when nothing does."""
+    data, xml = file[f"{name}/data"], file[f"{name}/xml"]
+    fields = data.dtype.names or () if isinstance(data, h5py.Dataset) else ()
+    if not {"head", "data"} <= set(fields) or data.ndim != 1:
+        return f": '{name}/data' does not hold acquisitions with 'head' and 'data'; convert the scan again"
+    if len(data) == 0:
+        return " holds no acquisition; export the scan again"
+    if not isinstance(xml, h5py.Dataset) or not xml.size:
+        return f": '{name}/xml' does not hold a header, expected its XML text; convert the scan again"
+    return ""
+
+
+def _group(file: h5py.File, name: str, path: Path) -> Group:
+    tables, directions = [], []
+    for heads in _head_blocks(file[f"{name}/data"], path):
+        tables.append(table_of(heads))
+        directions.append(np.stack([heads[n] for n in _DIRECTIONS], axis=1))
+    return Group(name, np.concatenate(tables), np.concatenate(directions))
+
+
+def read_header(path: Path, group: str) -> Header:
+    """The XML header of a group."""
+    with opened(path) as file:
         xml = file[f"{group}/xml"]
         text = read_rows(xml, 0, 1, path)[0] if xml.ndim else xml[()]
-        header = parse(text.encode() if isinstance(text, str) else bytes(text), str(path))
-        tables, directions = [], []
-        for heads in _head_blocks(dataset, path):
-            tables.append(table_of(heads))
-            directions.append(np.stack([heads[name] for name in _DIRECTIONS], axis=1))
-    return header, np.concatenate(tables), np.concatenate(directions), group
+    return parse(text.encode() if isinstance(text, str) else bytes(text), str(path))
 
 
 def _head_blocks(dataset: h5py.Dataset, path: Path) -> Iterator[np.ndarray]:

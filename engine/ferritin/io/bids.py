@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,10 @@ from ferritin.scan import Scan
 _IMAGE, _LEFT_OUT = (".nii", ".nii.gz"), ("derivatives", "sourcedata", "code")
 _MAX_FILES, _MAX_DEPTH = 20000, 6
 _PART_WORDS = {"mag": "mag", "magnitude": "mag", "phase": "phase", "ph": "phase", "pha": "phase"}
+_IMAGE_TYPES = {
+    "M": "mag", "MAGNITUDE": "mag", "P": "phase", "PHASE": "phase", "R": "real", "REAL": "real", "I": "imag",
+    "IMAGINARY": "imag",
+}  # fmt: skip
 _PREFERRED, _SPIN_ECHO = "MEGRE", "MESE"
 
 
@@ -67,12 +71,15 @@ def read(
     phase_scaling: str | None = None,
     phase_sign: str | int = "+",
     sequence: str | None = None,
+    before_voxels: Callable[[Scan], None] | None = None,
 ) -> Scan:
     """Read a folder of images; see ferritin.io.read. The scan's data hold `echoes`, (echo, x, y, z) complex64."""
     from ferritin.io.echoes import scan_of_series
 
-    options = {"te_ms": te_ms, "b0": b0, "polarity": polarity, "phase_scaling": phase_scaling, "phase_sign": phase_sign}
-    return scan_of_series(path, find_series(path, sequence), **options)
+    return scan_of_series(
+        path, find_series(path, sequence), phase_scaling=phase_scaling, phase_sign=phase_sign,
+        before_voxels=before_voxels, te_ms=te_ms, b0=b0, polarity=polarity,
+    )  # fmt: skip
 
 
 def find_series(folder: Path, sequence: str | None = None) -> Series:
@@ -95,6 +102,8 @@ def find_series(folder: Path, sequence: str | None = None) -> Series:
     groups: dict[tuple, list[Image]] = {}
     for image in images:
         groups.setdefault(image.group, []).append(image)
+    root = _dataset_root(folder)
+    groups = {key: _parts_of_dcm2niix(group, root) for key, group in groups.items()}
     spin = [[i for i in g if i.part in ("mag", None)] for g in groups.values() if g[0].words[-1:] == (_SPIN_ECHO,)]
     complete = [g for g in groups.values() if {"mag", "phase"} <= {i.part for i in g}]
     complete = [g for g in complete if g[0].words[-1:] != (_SPIN_ECHO,)]
@@ -111,9 +120,7 @@ def find_series(folder: Path, sequence: str | None = None) -> Series:
         raise AmbiguousError(
             f"{folder} holds {len(preferred)} scans ({_differences(preferred)}); give the folder of one"
         )
-    chosen = preferred[0]
-    root = _dataset_root(folder)
-    used = [with_sidecar(i, root) for i in chosen if i.part in ("mag", "phase")]
+    used = [with_sidecar(i, root) for i in preferred[0] if i.part in ("mag", "phase")]
     names = {i.path for i in used}
     series = Series(
         *(_in_order([i for i in used if i.part == part], folder) for part in ("mag", "phase")),
@@ -125,6 +132,27 @@ def find_series(folder: Path, sequence: str | None = None) -> Series:
             "for each echo"
         )
     return series
+
+
+def _parts_of_dcm2niix(group: list[Image], root: Path) -> list[Image]:
+    """The images of a group whose phase has a word for its part and whose magnitude has none: scan_e1, scan_e1_ph.
+
+    ImageType in the sidecar tells what an image without a word is, where it says so; else it is magnitude.
+    """
+    parts = {i.part for i in group}
+    if "mag" in parts or not {"phase", None} <= parts:
+        return group
+    out = []
+    for image in group:
+        said = set() if image.part else {str(v).upper() for v in _listed(with_sidecar(image, root), "ImageType")}
+        part = next((p for name, p in _IMAGE_TYPES.items() if name in said), "mag")
+        out.append(image if image.part else replace(image, part=part))
+    return out
+
+
+def _listed(image: Image, key: str) -> list[Any]:
+    value = image.sidecar.get(key, [])
+    return value if isinstance(value, list) else [value]
 
 
 def _spin_echoes(folder: Path, images: list[Image], groups: list[list[Image]]) -> Series:
@@ -149,15 +177,26 @@ def _dataset_root(folder: Path) -> Path:
 
 
 def _images_below(folder: Path) -> list[Path]:
-    """All images in a folder and its sub-folders, without hidden ones and those that hold no measured data."""
+    """All images in a folder and its sub-folders, without hidden ones and those that hold no measured data.
+
+    Derivatives lie in a folder of that name, or say so; they are read only when their folder itself is given.
+    """
     found: list[Path] = []
     for parent, folders, files in os.walk(folder):
         depth = len(Path(parent).relative_to(folder).parts)
-        folders[:] = sorted(f for f in folders if f[0] != "." and f not in _LEFT_OUT) if depth < _MAX_DEPTH else []
+        below = [f for f in folders if f[0] != "." and f not in _LEFT_OUT and not _is_derivative(Path(parent) / f)]
+        folders[:] = sorted(below) if depth < _MAX_DEPTH else []
         found += [Path(parent) / f for f in sorted(files) if f.endswith(_IMAGE) and f[0] != "."]
         if len(found) > _MAX_FILES:
             raise InputError(f"{folder} holds more than {_MAX_FILES} images; give the folder of one scan")
     return found
+
+
+def _is_derivative(folder: Path) -> bool:
+    try:
+        return _json(folder / "dataset_description.json").get("DatasetType") == "derivative"
+    except FormatError:  # not there, as a rule
+        return False
 
 
 def parse_name(path: Path) -> Image:

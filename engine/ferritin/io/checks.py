@@ -13,6 +13,8 @@ from ferritin.units import ms_to_s
 
 _FULL_HASH_BYTES = 64 << 20
 _BLOCK, _N_BLOCKS = 1 << 18, 64
+FREQUENCY_TOLERANCE = 0.05
+"""How far the nominal field strength may be from the proton frequency's: magnets sold as 3 T have 2.89 T."""
 
 
 def existing(path: str | Path) -> Path:
@@ -40,11 +42,13 @@ def content_hash(path: Path) -> str:
 
 def echo_times_s(te_ms: Sequence[float] | None) -> tuple[float, ...] | None:
     """Echo times given by the user [ms] in seconds; None stays None. Raises HeaderError for what must be seconds."""
-    if te_ms and max(te_ms) < 0.3:
+    if te_ms is None:
+        return None
+    if len(te_ms) and max(te_ms) < 0.3:
         raise HeaderError(
             f"echo times {[float(t) for t in te_ms]} look like seconds, expected ms (--te-ms 4 12 20, say)"
         )
-    return None if te_ms is None else tuple(ms_to_s(float(t)) for t in te_ms)
+    return tuple(ms_to_s(float(t)) for t in te_ms)
 
 
 def signs(polarity: str | Sequence[int] | None) -> tuple[int, ...] | None:
@@ -52,7 +56,7 @@ def signs(polarity: str | Sequence[int] | None) -> tuple[int, ...] | None:
     if polarity is None:
         return None
     known = {"+": 1, "-": -1, 1: 1, -1: -1}
-    if not polarity or any(p not in known for p in polarity):
+    if not len(polarity) or any(p not in known for p in polarity):
         raise ParameterError(f"polarity {polarity!r} is not made of + and -; give one sign for each echo, like +-+-")
     return tuple(known[p] for p in polarity)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,22 @@ _FACTS = {
 
 
 def scan_of_series(
-    path: Path, series: Series, *, phase_scaling: str | None, phase_sign: str | int, **given: Any
-) -> Scan:  # fmt: skip
-    """Read the images of a series; header errors come before any voxel is read. given: see headers_of_series."""
+    path: Path,
+    series: Series,
+    *,
+    phase_scaling: str | None,
+    phase_sign: str | int,
+    before_voxels: Callable[[Scan], None] | None = None,
+    **given: Any,
+) -> Scan:
+    """Read the images of a series; header errors, and those of before_voxels, come before any voxel is read.
+
+    given: see headers_of_series.
+    """
     sign = checks.phase_sign_of(phase_sign)
     scan, magnitude, phase = headers_of_series(path, series, **given)
+    if before_voxels:
+        before_voxels(scan)
     findings: list[Finding] = []
     if series.phase:
         echoes, scaling = _complex(series, magnitude, phase, phase_scaling, sign, findings)
@@ -59,10 +70,7 @@ def headers_of_series(
     """The scan without its voxels, and the magnitude and the phase files."""
     files = open_all([*series.magnitude, *series.phase])
     magnitude, phase = files[: len(series.magnitude)], files[len(series.magnitude) :]
-    findings: list[Finding] = []
-    if not magnitude[0].has_orientation:
-        assumed = "taken as axial: check the direction of B0"
-        findings.append(Finding(f"{magnitude[0].path.name} states no orientation", assumed))
+    findings = [*magnitude[0].doubts]
     for file in files:
         findings += [Finding(f"{file.path.name}: {said}", "read so") for said in file.repairs]
     if series.left_out:
@@ -144,7 +152,9 @@ def _field(sidecars: list[dict[str, Any]], b0: float | None, path: Path) -> tupl
     if not isinstance(b0_t, int | float):
         raise HeaderError(f"{path}: no field strength (MagneticFieldStrength in a sidecar); give it with --b0")
     mhz = next((s["ImagingFrequency"] for s in sidecars if isinstance(s.get("ImagingFrequency"), int | float)), None)
-    agrees = mhz is not None and abs(1e6 * mhz / (GAMMA_HZ_PER_T * b0_t) - 1) < 0.05 if b0_t else False
+    agrees = (
+        mhz is not None and abs(1e6 * mhz / (GAMMA_HZ_PER_T * b0_t) - 1) < checks.FREQUENCY_TOLERANCE if b0_t else False
+    )
     return float(b0_t), 1e6 * mhz if agrees else None
 
 

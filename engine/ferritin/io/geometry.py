@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ferritin.errors import HeaderError
+from ferritin.errors import HeaderError, few
 from ferritin.io.header import Encoding
 from ferritin.scan import Finding
 
@@ -93,6 +93,6 @@ def stack_slices(
         )
     if np.ptp(steps) > 0.02 * steps.mean() + 1e-3:
         raise HeaderError(
-            f"{name}: slices lie {np.round(steps, 3).tolist()} mm apart; expected one distance, split the file"
+            f"{name}: slices lie {few(np.round(steps, 3))} mm apart; expected one distance, split the file"
         )
     return order, float(steps.mean()), []

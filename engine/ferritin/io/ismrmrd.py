@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from ferritin.errors import FormatError, HeaderError
-from ferritin.io import checks, geometry, lines
-from ferritin.io.acquisitions import BLOCK_ACQUISITIONS, opened, read_headers, read_rows
+from ferritin.errors import FormatError, HeaderError, few
+from ferritin.io import checks, geometry, lines, readout
+from ferritin.io.acquisitions import BLOCK_ACQUISITIONS, Group, opened, read_groups, read_header, read_rows
 from ferritin.io.header import Encoding, Header
 from ferritin.scan import Finding, Scan
 from ferritin.units import GAMMA_HZ_PER_T
 
 _BLOCK_BYTES = 2 << 20
+_BANDWIDTHS = 0.1, 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +25,7 @@ class RawFile:
     """An ISMRMRD file whose headers are known and whose samples are still on disk: the artifact `raw`.
 
     table : one row (lines.TABLE) for each acquisition. imaging : the lines of the image. axes : x, y, z from k-space to
-    image. phase_sign : -1 when the images must be conjugated.
+    image. phase_sign : -1 when the images must be conjugated. others : the groups without imaging lines.
     """
 
     path: Path
@@ -36,11 +37,23 @@ class RawFile:
     coverage: lines.Coverage
     axes: tuple[geometry.Axis, geometry.Axis, geometry.Axis]
     phase_sign: int
+    others: tuple[Group, ...] = ()
 
     @property
     def n_coils(self) -> int:
         """Receive channels of the imaging lines."""
         return int(self.table["channels"][self.imaging.rows[0]])
+
+    def noise(self) -> tuple[RawFile, np.ndarray]:
+        """Where noise was measured with the coils of the image, and its acquisition numbers there (perhaps none).
+
+        This group, or the first other one of the file that has such lines.
+        """
+        for file in (self, *(replace(self, group=g.name, table=g.table) for g in self.others)):
+            rows = np.flatnonzero((file.table["kind"] == lines.NOISE) & (file.table["channels"] == self.n_coils))
+            if len(rows):
+                return file, rows
+        return self, rows[:0]
 
     def samples(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The samples of some acquisitions, in blocks, in file order.
@@ -108,14 +121,18 @@ def read(
     phase_sign: str | int = "+",
 ) -> Scan:
     """Read the headers of a raw file; see ferritin.io.read. The scan's data hold `raw`, a RawFile."""
-    header, table, directions, group = read_headers(path)
+    group, others = read_groups(path)
+    header, table = read_header(path, group.name), group.table
     imaging, encoding, findings = lines.imaging_lines(table, header.encodings, str(path))
     _one_channel_count(table, imaging, path)
     coverage = lines.coverage(imaging, encoding, str(path))
-    imaging, axes, affine, found = _grid(imaging, encoding, directions, path)
-    findings += found + _sampling_findings(table, imaging, coverage)
+    header = _bandwidth_checked(header, findings)
+    findings += readout.checked(table[imaging.rows], encoding, str(path))
+    imaging, axes, affine, found = _grid(imaging, encoding, group.directions, path)
     b0_t = _field_strength(header, b0, path, findings)
-    raw = RawFile(path, group, header, encoding, table, imaging, coverage, axes, checks.phase_sign_of(phase_sign))
+    sign = checks.phase_sign_of(phase_sign)
+    raw = RawFile(path, group.name, header, encoding, table, imaging, coverage, axes, sign, others)
+    findings += found + _sampling_findings(raw) + _group_findings(raw)
     return checks.scan_of(
         path,
         te_s=_echo_times(header, imaging.n_echoes, te_ms, path, findings),
@@ -130,12 +147,20 @@ def read(
     )
 
 
+def _bandwidth_checked(header: Header, findings: list[Finding]) -> Header:
+    """The header without a receiver noise bandwidth that cannot be: it scales the noise, and with it the images."""
+    low, high = _BANDWIDTHS
+    if header.noise_bandwidth is None or low <= header.noise_bandwidth <= high:
+        return header
+    said = f"relativeReceiverNoiseBandwidth is {header.noise_bandwidth:g}, expected {low:g} to {high:g}"
+    findings.append(Finding(said, "the usual one is taken"))
+    return replace(header, noise_bandwidth=None)
+
+
 def _one_channel_count(table: np.ndarray, imaging: lines.Imaging, path: Path) -> None:
     channels = np.unique(table["channels"][imaging.rows])
     if len(channels) > 1 or channels[0] == 0:
-        raise FormatError(
-            f"{path}: imaging lines have {channels.tolist()} channels, expected one number; export it again"
-        )
+        raise FormatError(f"{path}: imaging lines have {few(channels)} channels, expected one number; export it again")
 
 
 def _grid(imaging: lines.Imaging, encoding: Encoding, directions: np.ndarray, path: Path) -> tuple:
@@ -158,13 +183,25 @@ def _grid(imaging: lines.Imaging, encoding: Encoding, directions: np.ndarray, pa
     return replace(imaging, slice=np.argsort(order)[imaging.slice]), axes, affine, findings + found
 
 
-def _sampling_findings(table: np.ndarray, imaging: lines.Imaging, coverage: lines.Coverage) -> list[Finding]:
-    findings = []
+def _group_findings(raw: RawFile) -> list[Finding]:
+    source = raw.noise()[0].group
+    return [
+        Finding(
+            f"group {g.name} beside {raw.group} has {len(g.table)} acquisitions, none for the image",
+            "its noise scan is used" if g.name == source else "it was left out",
+            "info",
+        )
+        for g in raw.others
+    ]
+
+
+def _sampling_findings(raw: RawFile) -> list[Finding]:
+    table, imaging, coverage, findings = raw.table, raw.imaging, raw.coverage, []
     kinds, counts = np.unique(table["kind"], return_counts=True)
     for kind, count in zip(kinds, counts):
         if kind not in (lines.IMAGING, lines.NOISE, lines.BOTH):
             findings.append(Finding(f"{count} {lines.KINDS[kind]} lines", "not used for the image", "info"))
-    if lines.NOISE not in kinds:
+    if not len(raw.noise()[1]):
         findings.append(Finding("no noise scan", "noise is estimated from outer k-space; its level is relative"))
     if coverage.fraction < 1:
         findings.append(Finding(
@@ -184,7 +221,8 @@ def _field_strength(header: Header, b0: float | None, path: Path, findings: list
     if header.b0_t is None:
         findings.append(Finding("no field strength in the header", "taken from the proton frequency"))
         return header.f0_hz / GAMMA_HZ_PER_T
-    if header.f0_hz and abs(header.f0_hz / GAMMA_HZ_PER_T - header.b0_t) > 0.02 * abs(header.b0_t):
+    apart = abs(header.f0_hz / GAMMA_HZ_PER_T - header.b0_t) if header.f0_hz else 0
+    if apart > checks.FREQUENCY_TOLERANCE * abs(header.b0_t):
         raise HeaderError(
             f"{path}: field strength {header.b0_t} T and proton frequency {header.f0_hz:.0f} Hz disagree; give --b0"
         )

@@ -5,12 +5,13 @@ Flags are bit numbers from one, as ISMRMRD counts them (Inati et al., MRM 2017;7
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from ferritin.errors import HeaderError, InputError
-from ferritin.io.header import Encoding
+from ferritin.errors import HeaderError, InputError, few
+from ferritin.io.header import Encoding, Limits
 from ferritin.scan import Finding
 
 KINDS = (
@@ -20,7 +21,8 @@ KINDS = (
 IMAGING, NOISE, CALIBRATION, BOTH = range(4)
 _BIT_OF_KIND = ((30, 9), (31, 9), (29, 8), (26, 7), (28, 7), (27, 6), (24, 5), (23, 4), (20, 2), (21, 3), (19, 1))
 _REVERSE = 22
-_LEAST_EXTENT = 0.4
+_LEAST_EXTENT, _LEAST_SIDE = 0.4, 0.04
+_MOST_OUTSIDE = 0.1
 
 TABLE = np.dtype(
     [("kind", "u1"), ("reversed", "?"), ("space", "u2"), ("samples", "u2"), ("channels", "u2"), ("center", "u2")]
@@ -109,9 +111,7 @@ def imaging_lines(
         )
     ky = here["step_1"].astype(np.int32) - (encoding.step_1.center if encoding.step_1 else ny // 2)
     kz = here["step_2"].astype(np.int32) - (encoding.step_2.center if encoding.step_2 and nz > 1 else nz // 2)
-    inside = (ky >= -(ny // 2)) & (ky < ny - ny // 2) & (kz >= -(nz // 2)) & (kz < nz - nz // 2)
-    if not inside.any():
-        raise HeaderError(f"{name}: all lines lie outside the encoded matrix {ny} x {nz}; mend encodingLimits")
+    inside = _inside(ky, kz, encoding, name)
     if not inside.all():
         findings.append(Finding(
             f"{np.sum(~inside)} of {len(rows)} lines lie outside the encoded matrix {ny} x {nz}", "they were left out"
@@ -123,6 +123,24 @@ def imaging_lines(
         _layers(here["contrast"], ky, kz, slice_index), n_echoes, slices,
     )  # fmt: skip
     return lines, encoding, findings
+
+
+def _inside(ky: np.ndarray, kz: np.ndarray, encoding: Encoding, name: str) -> np.ndarray:
+    """Which lines lie in the encoded matrix. Raises HeaderError when so many do not that a centre must be wrong."""
+    ny, nz = encoding.encoded.matrix[1:]
+    inside = (ky >= -(ny // 2)) & (ky < ny - ny // 2) & (kz >= -(nz // 2)) & (kz < nz - nz // 2)
+    n_outside = int(np.sum(~inside))
+    if n_outside > _MOST_OUTSIDE * len(inside):
+        raise HeaderError(
+            f"{name}: {n_outside} of {len(inside)} lines lie outside the encoded matrix {ny} x {nz} around the k-space "
+            f"centre {_centre(encoding.step_1)}, {_centre(encoding.step_2)} (steps 1 and 2); expected the step at "
+            "k = 0 there: mend <center> of encodingLimits, or encodedSpace"
+        )
+    return inside
+
+
+def _centre(limits: Limits | None) -> str:
+    return str(limits.center) if limits else "not given"
 
 
 def _one_value(table: np.ndarray, keep: np.ndarray, field: str, findings: list[Finding]) -> np.ndarray:
@@ -142,10 +160,8 @@ def _echo_count(contrast: np.ndarray, name: str) -> int:
     values = np.unique(contrast)
     n = int(values[-1]) + 1
     if len(values) != n:
-        missing = sorted(set(range(n)) - set(values.tolist()))
-        raise InputError(
-            f"{name}: echoes {[m + 1 for m in missing]} of {n} have no line; the scan is incomplete, export it again"
-        )
+        missing = np.setdiff1d(np.arange(n), values) + 1
+        raise InputError(f"{name}: echoes {few(missing)} of {n} have no line; the scan is incomplete, export it again")
     return n
 
 
@@ -185,12 +201,12 @@ def coverage(lines: Imaging, encoding: Encoding, name: str) -> Coverage:
     per_echo = masks.sum(axis=(1, 2, 3))
     if (masks != masks[:1]).any():
         raise InputError(
-            f"{name}: echoes 1 to {lines.n_echoes} have {per_echo.tolist()} lines; expected the same lines in each: "
+            f"{name}: echoes 1 to {lines.n_echoes} have {few(per_echo)} lines; expected the same lines in each: "
             "the scan is incomplete, export it again"
         )
     if (masks[0] != masks[0, :1]).any():
         raise InputError(
-            f"{name}: the slices have {masks[0].sum(axis=(1, 2)).tolist()} lines; expected the same lines in each: "
+            f"{name}: the slices have {few(masks[0].sum(axis=(1, 2)))} lines; expected the same lines in each: "
             "the scan is incomplete, export it again"
         )
     mask = masks[0, 0]
@@ -236,5 +252,12 @@ def _extent(measured: np.ndarray, axis: str, name: str) -> float:
         raise InputError(
             f"{name}: only k{axis} steps {there[0]} to {there[-1]} of {n} are measured, expected at least "
             f"{100 * _LEAST_EXTENT:.0f} %; the scan is incomplete, or encodedSpace is wrong: export it again"
+        )
+    before, after = int(n // 2 - there[0]), int(there[-1] - n // 2)
+    least = min(math.ceil(_LEAST_SIDE * n), (n - 1) // 2)
+    if min(before, after) < least:
+        raise HeaderError(
+            f"{name}: k{axis} has {before} steps before and {after} after its centre of {n} steps, expected at least "
+            f"{least} on both sides; mend <center> of encodingLimits, or encodedSpace"
         )
     return float(extent)

@@ -18,9 +18,11 @@ from nibabel.wrapstruct import WrapStructError
 
 from ferritin.errors import FormatError, HeaderError
 from ferritin.io.checks import existing
+from ferritin.scan import Finding
 
 _MAX_AXIS, _MAX_VOXELS = 8192, 2**31
 _MAX_OFFSET = 2**31
+_SCANNER = 1
 _MM = {1: 1000.0, 2: 1.0, 3: 0.001}
 
 
@@ -29,7 +31,7 @@ class Nifti:
     """Header facts of a NIfTI file; its voxels stay on disk.
 
     shape : (x, y, z). n_volumes : length of the fourth axis. slope, intercept : value = slope * stored + intercept.
-    has_orientation : the header states an affine (qform or sform). repairs : what was mended in the header to read it.
+    doubts : why the affine may not be the scanner's. repairs : what was mended in the header to read it.
     """
 
     path: Path
@@ -39,7 +41,7 @@ class Nifti:
     dtype: np.dtype
     slope: float
     intercept: float
-    has_orientation: bool
+    doubts: tuple[Finding, ...]
     repairs: tuple[str, ...]
     _offset: int
 
@@ -83,7 +85,8 @@ def open_nifti(path: str | Path) -> Nifti:
                 warnings.simplefilter("ignore", UserWarning)  # header extensions, which are not used
                 header = kind.from_fileobj(stream, check=False)
             header.check_fix(repairs := _Repairs(), error_level=40)
-            shape, dtype, affine = header.get_data_shape(), header.get_data_dtype(), header.get_best_affine()
+            shape, dtype = header.get_data_shape(), header.get_data_dtype()
+            affines = _affines(header)
         except (HeaderDataError, WrapStructError, ValueError, KeyError) as why:
             raise FormatError(
                 f"{path}: NIfTI header cannot be read ({' '.join(str(why).split())}); convert it again"
@@ -96,16 +99,19 @@ def open_nifti(path: str | Path) -> Nifti:
     slope, intercept = (float(header[key]) for key in ("scl_slope", "scl_inter"))
     if not (math.isfinite(slope) and slope and math.isfinite(intercept)):
         slope, intercept = 1.0, 0.0
+    sizes = _dimensions(shape, path)
     to_mm = _MM.get(int(header["xyzt_units"]) & 7, 1.0)
+    affines = {name: (code, np.diag([to_mm, to_mm, to_mm, 1.0]) @ a) for name, (code, a) in affines.items()}
+    affine, doubts = _chosen(affines, sizes[0], path.name)
     return Nifti(
         path,
-        *_dimensions(shape, path),
-        affine=np.diag([to_mm, to_mm, to_mm, 1.0]) @ affine.astype(np.float64),
+        *sizes,
+        affine=affine,
         dtype=dtype,
         slope=slope,
         intercept=intercept,
         repairs=tuple(repairs),
-        has_orientation=int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0,
+        doubts=doubts,
         _offset=offset,
     )
 
@@ -132,6 +138,44 @@ def distance_mm(shape: tuple[int, int, int], first: np.ndarray, second: np.ndarr
     corners = np.array(np.meshgrid(*((0, n - 1) for n in shape))).reshape(3, -1)
     ends = np.vstack([corners, np.ones(corners.shape[1])])
     return float(np.linalg.norm(((first - second) @ ends)[:3], axis=0).max())
+
+
+def _affines(header: nibabel.Nifti1Header) -> dict[str, tuple[int, np.ndarray]]:
+    """The header's affines with their codes, sform first; the one without a meaning when it states none."""
+    found = {}
+    for name in ("sform", "qform"):
+        if code := int(header[f"{name}_code"]):
+            try:
+                found[name] = code, getattr(header, f"get_{name}")().astype(np.float64)
+            except HeaderDataError:  # a quaternion that is none: of use only when it is all there is
+                if not found:
+                    raise
+    return found or {"none": (0, header.get_base_affine().astype(np.float64))}
+
+
+def _chosen(
+    affines: dict[str, tuple[int, np.ndarray]], shape: tuple[int, int, int], name: str
+) -> tuple[np.ndarray, tuple[Finding, ...]]:
+    """The affine that leads to the scanner's axes, and doubts about it.
+
+    Programs that register images write the result into the sform (code 2 or 4) and leave the qform (code 1) alone; in
+    the registered axes B0 is no longer along z.
+    """
+    taken = min(affines, key=lambda n: affines[n][0] != _SCANNER)
+    code, affine = affines[taken]
+    if not code:
+        return affine, (Finding(f"{name} states no orientation", "taken as axial: check the direction of B0"),)
+    level = "warning"
+    codes = " and ".join(f"{n} (code {c})" for n, (c, _) in affines.items())
+    apart = max(distance_mm(shape, affine, other) for _, other in affines.values())
+    if not apart <= 0.05 * np.linalg.norm(affine[:3, :3], axis=0).min():
+        said = f"{name}: {codes} put voxels {apart:.3g} mm apart"
+    elif code != _SCANNER:
+        said = f"{name}: {codes} leads to aligned axes, not to the scanner's (code {_SCANNER})"
+        level = "warning" if len(affines) > 1 else "info"  # many programs never write another code
+    else:
+        return affine, ()
+    return affine, (Finding(said, f"the {taken} is taken: check the direction of B0", level),)
 
 
 class _Repairs(list):

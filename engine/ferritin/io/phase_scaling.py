@@ -122,9 +122,7 @@ def _statement(chosen: Scaling, stored: tuple[float, float], scaled: tuple[float
 def _asked(name: str, stored: tuple[float, float], scaled: tuple[float, float]) -> tuple[Scaling, list[Finding]]:
     """The user's choice, applied to the header-scaled or the stored values, whichever come nearer to its range."""
     if name == "header":
-        return Scaling("header", True, 1.0, 0.0), [
-            Finding("phase scaling given", "slope and intercept give rad", "info")
-        ]
+        return Scaling("header", True, 1.0, 0.0), [_given("slope and intercept give rad", scaled, 2 * _PI)]
     unit = UNITS[name][0] if name in UNITS else _half_turn(name)
 
     def misfit(values: tuple[float, float]) -> float:
@@ -133,9 +131,17 @@ def _asked(name: str, stored: tuple[float, float], scaled: tuple[float, float]) 
 
     is_scaled = stored != scaled and misfit(scaled) <= misfit(stored)
     which = "header-scaled" if is_scaled else "stored"
-    return Scaling(name, is_scaled, unit.factor, unit.zero), [
-        Finding("phase scaling given", f"{which} values read as {name}", "info")
-    ]
+    said = _given(f"{which} values read as {name}", scaled if is_scaled else stored, unit.high - unit.low)
+    return Scaling(name, is_scaled, unit.factor, unit.zero), [said]
+
+
+def _given(how: str, values: tuple[float, float], turn: float) -> Finding:
+    """What is said of the user's choice: a warning where the values leave much of the turn empty."""
+    filled = (values[1] - values[0]) / turn
+    if filled >= _FILLED:
+        return Finding("phase scaling given", how, "info")
+    range_ = f"from {values[0]:.4g} to {values[1]:.4g} fill {100 * filled:.0f} % of a turn"
+    return Finding(f"phase scaling given, but values {range_}", f"{how} all the same: check --phase-scaling")
 
 
 def _half_turn(text: str) -> Unit:

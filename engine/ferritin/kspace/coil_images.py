@@ -22,6 +22,7 @@ class SpooledCoilImages:
     axes : x, y, z from k-space to image
     noise_sd : of the real and of the imaginary part; None when only its ratio between coils is known
     conjugate : negate the phase
+    scale : what every image is multiplied with
     """
 
     dtype = np.dtype(np.complex64)
@@ -35,8 +36,9 @@ class SpooledCoilImages:
         axes: tuple[Axis, Axis, Axis],
         noise_sd: float | None,
         conjugate: bool,
+        scale: float,
     ) -> None:
-        self._spool, self._axes, self._conjugate = spool, axes, conjugate
+        self._spool, self._axes, self._conjugate, self._scale = spool, axes, conjugate, np.float32(scale)
         self._multislice = imaging.n_slices > 1
         self.noise_sd = noise_sd
         self.shape = (spool.n_coils, imaging.n_echoes, *(a.n for a in axes))
@@ -67,7 +69,7 @@ class SpooledCoilImages:
         out = np.empty(self.shape[2:], np.complex64)
         for to_y, from_y in wrapped(y.n, y.n_fft):
             for to_z, from_z in along_z:
-                out[:, to_y, to_z] = image[:, from_y, from_z]
+                np.multiply(image[:, from_y, from_z], self._scale, out=out[:, to_y, to_z])
         return np.conjugate(out, out=out) if self._conjugate else out
 
     def _checked(self, index: tuple[int, int]) -> tuple[int, int]:

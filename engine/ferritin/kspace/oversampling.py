@@ -6,27 +6,28 @@ import numpy as np
 
 from ferritin import backend
 from ferritin.io.geometry import Axis
+from ferritin.io.readout import reach
 from ferritin.kspace.fourier import wrapped
 
 
 def placed(n_samples: int, head: np.void, n_encoded: int) -> tuple[slice, int]:
     """Which samples of a line are used (in forward order), and the k-space step of the first one.
 
-    A reversed line is flipped, so its centre sample c comes to n - 1 - c. Samples to be discarded and those beyond the
-    encoded matrix are left out. A line reversed about its centre reaches one step further on the other side:
-    +N/2, which is the same frequency of the grid as -N/2, is kept when that one is not measured itself.
+    Samples to be discarded and those beyond the encoded matrix are left out. A line reversed about its centre reaches
+    one step further on the other side: +N/2, which is the same frequency of the grid as -N/2, is kept when that one is
+    not measured itself.
     """
-    centre = int(head["center"])
-    first, stop = int(head["discard_pre"]), n_samples - int(head["discard_post"])
-    if head["reversed"]:
-        first, stop = n_samples - stop, n_samples - first
-        centre = n_samples - 1 - centre if centre else n_samples // 2
-    elif not centre:
-        centre = n_samples // 2
+    first, stop, centre = reach(n_samples, head)
     half = n_encoded // 2
     low = max(first - centre, -half)
     high = min(stop - centre, half + 1, low + n_encoded)
     return slice(low + centre, max(high, low) + centre), low
+
+
+def used(lines: np.ndarray, head: np.void, n_encoded: int) -> tuple[np.ndarray, int]:
+    """The samples (line, coil, sample) that are used, in forward order, and the k-space step of the first one."""
+    use, low = placed(lines.shape[-1], head, n_encoded)
+    return (lines[..., ::-1] if head["reversed"] else lines)[..., use], low
 
 
 def remove_oversampling(lines: np.ndarray, head: np.void, axis: Axis) -> np.ndarray:
@@ -46,10 +47,8 @@ def remove_oversampling(lines: np.ndarray, head: np.void, axis: Axis) -> np.ndar
     -----
     The samples are never decimated: cropping in image space after the full transform is exact.
     """
-    n_lines, n_coils, n_samples = lines.shape
-    use, low = placed(n_samples, head, axis.n_encoded)
-    forward = lines[..., ::-1] if head["reversed"] else lines
-    forward = forward[..., use]
+    n_lines, n_coils, _ = lines.shape
+    forward, low = used(lines, head, axis.n_encoded)
     buffer = np.zeros((n_lines, n_coils, axis.n_fft), np.complex64)
     n_negative = min(max(-low, 0), forward.shape[-1])
     buffer[..., axis.n_fft + low : axis.n_fft + low + n_negative] = forward[..., :n_negative]

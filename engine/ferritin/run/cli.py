@@ -46,6 +46,10 @@ def main() -> None:
     except FerritinError as why:
         click.echo(f"ferritin: {' '.join(str(why).split())}", err=True)
         sys.exit(1)
+    except MemoryError as why:  # the computer's own; a limit that was asked for is an error of ferritin
+        said = " ".join(str(why).split()) or "no more to be had"
+        click.echo(f"ferritin: memory is exhausted ({said}); take a larger machine, or ask for less", err=True)
+        sys.exit(1)
     except OSError as why:  # a full disk, say, in the middle of writing
         where = f"{why.filename}: " if why.filename else ""
         click.echo(f"ferritin: {where}{why.strerror or why}; nothing half-written stands under its name", err=True)

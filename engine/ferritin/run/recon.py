@@ -92,7 +92,6 @@ def recon(path: str | Path, out: str | Path, options: Options, progress: Progres
         targets = (*targets, *STAGES["sources"].produces)
     keep = (*_MASKS, *(("echoes",) if options.keep_echoes or scan.n_echoes == 1 else ()))
     files = Derivatives(out, subject)
-    require(scan, size_in_bytes(options.memory))
     earlier = Earlier(out, subject, _before(options.start_from))
     earlier.require_same_input(scan.provenance)
     maps = reconstruct(
@@ -112,6 +111,7 @@ def recon(path: str | Path, out: str | Path, options: Options, progress: Progres
 
 
 def _read(path: Path, options: Options) -> Scan:
+    limit = size_in_bytes(options.memory)
     return read(
         path,
         te_ms=options.te_ms or None,
@@ -120,6 +120,7 @@ def _read(path: Path, options: Options) -> Scan:
         phase_scaling=options.phase_scaling,
         phase_sign=options.phase_sign,
         sequence=STAGES[maker(targets_until(options.until)[0])].sequence if options.until else None,
+        before_voxels=lambda scan: require(scan, limit),
     )
 
 

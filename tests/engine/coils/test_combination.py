@@ -45,6 +45,13 @@ def test_signal_and_noise_are_those_of_the_ideal_weights(combine, xp, to_xp, to_
     assert np.median(ratio[:, s.mask]) == pytest.approx(1, abs=0.008)
 
 
+def test_an_unknown_noise_level_stays_unknown(combine):
+    s = synthetic(n_coils=3)
+    lazy = Lazy(s.coil_images)
+    lazy.noise_sd = None
+    assert combine(lazy, s.scan).noise_sd is None
+
+
 def test_noise_sd_is_one_in_every_later_echo(combine):
     s = synthetic(seed=3)
     echoes = combine(s.coil_images, s.scan).echoes

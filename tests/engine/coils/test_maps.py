@@ -64,6 +64,9 @@ def test_sensitivities_that_do_not_fit_are_refused(tmp_path):
     (tmp_path / "maps.txt").write_text("no")
     with pytest.raises(FormatError, match=r"not a \.npy file"):
         roemer(s.coil_images, s.scan, sensitivities=str(tmp_path / "maps.txt"))
+    np.savez(tmp_path / "maps.npz", a=s.sensitivities)
+    with pytest.raises(FormatError, match="archive of \\['a'\\], expected one array"):
+        roemer(s.coil_images, s.scan, sensitivities=str(tmp_path / "maps.npz"))
 
 
 def test_espirits_kernel_must_fit_its_region():

@@ -1,5 +1,6 @@
 """Folders of images: what is found, in which order, with which metadata; and what is refused."""
 
+import gzip
 import json
 
 import nibabel
@@ -7,7 +8,15 @@ import numpy as np
 import pytest
 
 import images
-from ferritin.errors import AmbiguousError, FerritinError, FormatError, HeaderError, InputError, ShapeError
+from ferritin.errors import (
+    AmbiguousError,
+    FerritinError,
+    FormatError,
+    HeaderError,
+    InputError,
+    MemoryLimitError,
+    ShapeError,
+)
 from ferritin.io import read
 
 
@@ -83,6 +92,58 @@ def test_names_of_dcm2niix(tmp_path):
     np.testing.assert_allclose(read(tmp_path).data["echoes"], signal, atol=1e-5)
 
 
+@pytest.mark.parametrize("types", [None, (["ORIGINAL", "PRIMARY", "M", "ND"], ["ORIGINAL", "PRIMARY", "P", "ND"])])
+def test_magnitude_without_a_word_for_its_part(tmp_path, types):
+    """As dcm2niix names them: only phase, real and imaginary images have a word."""
+    signal = images.echoes()
+    for e, (image, te) in enumerate(zip(signal, (0.004, 0.009, 0.014)), 1):
+        mag = {"EchoTime": te, "MagneticFieldStrength": 3} | ({"ImageType": types[0]} if types else {})
+        phase = mag | ({"ImageType": types[1]} if types else {})
+        images.save(tmp_path / f"qsm_5_e{e}.nii.gz", np.abs(image).astype(np.float32), **mag)
+        images.save(tmp_path / f"qsm_5_e{e}_ph.nii.gz", np.angle(image).astype(np.float32), **phase)
+    np.testing.assert_allclose(read(tmp_path).data["echoes"], signal, atol=1e-5)
+
+
+def test_image_type_decides_what_an_image_without_a_word_is(tmp_path):
+    signal = images.echoes(1)
+    both = {"EchoTime": 0.004, "MagneticFieldStrength": 3}
+    parts = {
+        "scan_e1": ("M", np.abs(signal[0])),
+        "scan_e2": ("I", signal[0].imag),
+        "scan_e1_ph": ("P", np.angle(signal[0])),
+    }
+    for name, (said, values) in parts.items():
+        images.save(tmp_path / f"{name}.nii.gz", values.astype(np.float32), ImageType=["ORIGINAL", said], **both)
+    scan = read(tmp_path)
+    np.testing.assert_allclose(scan.data["echoes"], signal, atol=1e-5)
+    assert any("scan_e2.nii.gz" in f.problem for f in scan.findings)
+
+
+def test_derivatives_inside_the_input_are_not_read(tmp_path):
+    images.folder(tmp_path, images.echoes())
+    images.folder(tmp_path / "out" / "sub-01" / "anat", images.echoes(seed=1))
+    with pytest.raises(AmbiguousError):
+        read(tmp_path)
+    (tmp_path / "out" / "dataset_description.json").write_text('{"Name": "maps", "DatasetType": "derivative"}')
+    np.testing.assert_allclose(read(tmp_path).data["echoes"], images.echoes(), atol=1e-5)
+    np.testing.assert_allclose(read(tmp_path / "out").data["echoes"], images.echoes(seed=1), atol=1e-5)
+
+
+def test_what_is_asked_before_voxels_are_read(tmp_path):
+    """A check that the headers suffice for sees them, and ends the reading before a truncated file is met."""
+    images.folder(tmp_path, images.echoes())
+    for file in tmp_path.glob("*.nii.gz"):
+        file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes())[:400]))
+
+    def refuse(scan):
+        raise MemoryLimitError(f"{scan.shape} x {scan.n_echoes}")
+
+    with pytest.raises(MemoryLimitError, match=r"\(12, 11, 10\) x 3"):
+        read(tmp_path, before_voxels=refuse)
+    with pytest.raises(FormatError, match="truncated"):
+        read(tmp_path, before_voxels=lambda scan: None)
+
+
 def test_ten_echoes_are_not_sorted_as_words(tmp_path):
     signal = images.echoes(11, (6, 5, 4))
     scan = read(images.folder(tmp_path, signal, te_s=[0.002 * (e + 1) for e in range(11)]))
@@ -117,6 +178,46 @@ def test_repair_of_a_header_is_a_finding_and_not_a_log_line(tmp_path, capfd):
     scan = read(tmp_path)
     assert any("qform_code 203 not valid" in f.problem and path.name in f.problem for f in scan.findings)
     assert capfd.readouterr().err == ""
+
+
+def warnings(scan):
+    return [str(f) for f in scan.findings if f.level != "info"]
+
+
+def turned(path, degrees, codes):
+    """A folder whose images have an sform turned about x, and a qform that is not; codes of sform and qform."""
+    t, turn = np.deg2rad(degrees), np.eye(4)
+    turn[1:3, 1:3] = [[np.cos(t), -np.sin(t)], [np.sin(t), np.cos(t)]]
+    for file in images.folder(path, images.echoes()).glob("*.nii.gz"):
+        image = nibabel.load(file)
+        image = nibabel.Nifti1Image(np.asanyarray(image.dataobj), images.AFFINE)
+        image.set_qform(images.AFFINE if codes[1] else None, codes[1])
+        image.set_sform(turn @ images.AFFINE, codes[0])
+        nibabel.save(image, file)
+    return read(path)
+
+
+@pytest.mark.parametrize("code", [2, 4])
+def test_orientation_of_the_scanner_and_not_of_a_registration(tmp_path, code):
+    scan = turned(tmp_path, 25, (code, 1))
+    np.testing.assert_allclose(scan.affine, images.AFFINE, atol=1e-5)
+    np.testing.assert_allclose(scan.b0_dir, (0, 0, 1), atol=1e-6)
+    (said,) = warnings(scan)
+    assert f"sform (code {code}) and qform (code 1) put voxels" in said
+    assert "the qform is taken" in said
+
+
+@pytest.mark.parametrize("codes", [(1, 1), (1, 2), (2, 0)])
+def test_doubtful_orientation_is_told(tmp_path, codes):
+    scan = turned(tmp_path, 25, codes)
+    t = np.deg2rad(25)
+    np.testing.assert_allclose(scan.b0_dir, (0, np.sin(t), np.cos(t)), atol=1e-5)
+    assert ["the sform is taken" in said for said in warnings(scan)] == [True]
+
+
+@pytest.mark.parametrize("codes", [(1, 0), (1, 1), (1, 2), (2, 1)])
+def test_sound_orientation_is_no_finding(tmp_path, codes):
+    assert warnings(turned(tmp_path, 0.001, codes)) == []
 
 
 def test_slope_of_each_magnitude_file(tmp_path):

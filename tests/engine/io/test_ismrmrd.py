@@ -62,11 +62,32 @@ def test_header_facts(tmp_path):
 
 
 def test_overrides(tmp_path):
-    scan = read(mrd.simple(tmp_path / "raw.h5"), te_ms=[3, 8], b0=2.9, polarity="+-")
+    path = mrd.simple(tmp_path / "raw.h5")
+    scan = read(path, te_ms=[3, 8], b0=2.9, polarity="+-")
     assert scan.te_s == pytest.approx((0.003, 0.008))
     assert scan.b0_t == 2.9
     assert scan.f0_hz == pytest.approx(42577478.518 * 2.9)
     assert scan.polarity == (1, -1)
+    arrays = read(path, te_ms=np.array([3, 8]), polarity=np.array([1, -1]))
+    assert (arrays.te_s, arrays.polarity) == (scan.te_s, scan.polarity)
+
+
+def test_nominal_field_strength_of_a_magnet_below_it(tmp_path):
+    path = mrd.simple(tmp_path / "raw.h5", b0=2.89)
+    with h5py.File(path, "r+") as f:
+        f["dataset/xml"][0] = f["dataset/xml"][0].replace(b"_T>2.89<", b"_T>3<")
+    scan = read(path)
+    assert scan.b0_t == 3
+    assert scan.f0_hz == pytest.approx(2.89 * 42577478.518, abs=1)
+
+
+@pytest.mark.parametrize("bandwidth", [-1, 0, 1e-9])
+def test_noise_bandwidth_that_cannot_be(tmp_path, bandwidth):
+    scan = read(mrd.simple(tmp_path / "raw.h5", bandwidth=bandwidth))
+    assert [f"is {bandwidth:g}, expected" in str(f) for f in scan.findings] == [True]
+    usual = read(mrd.simple(tmp_path / "usual.h5", bandwidth=0.793))
+    images = [cartesian(s.data["raw"], s).coil_images[0, 0] for s in (scan, usual)]
+    np.testing.assert_array_equal(*images)
 
 
 def test_field_strength_from_the_frequency(tmp_path):

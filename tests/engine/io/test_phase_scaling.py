@@ -119,3 +119,15 @@ def test_sidecar_against_the_values(tmp_path):
 def test_phase_sign(tmp_path):
     signal = images.echoes()
     assert phase_error(read(images.folder(tmp_path, signal), phase_sign="-"), signal, sign=-1) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("asked", "doubtful"), [("4096", True), ("header", True), ("rad", True), ("2048", False), ("0..4095", False)]
+)
+def test_unit_that_the_values_do_not_fill(tmp_path, asked, doubtful):
+    """Asked for what means twice the angle."""
+    customs = {"header": lambda p: p / 2, "rad": lambda p: p / 2}
+    phase = customs.get(asked, lambda p: np.clip(np.round(p / np.pi * 2048) + 2048, 0, 4095).astype(np.uint16))
+    scan = read(images.folder(tmp_path, images.echoes(), phase=phase, units=None), phase_scaling=asked)
+    assert (statement(scan).level == "warning") == doubtful
+    assert ("fill 50 % of a turn" in statement(scan).problem) == doubtful

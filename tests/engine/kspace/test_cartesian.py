@@ -1,5 +1,6 @@
 """Coil images against k-space that was summed up by hand from known images."""
 
+import h5py
 import numpy as np
 import pytest
 
@@ -52,7 +53,7 @@ def test_sample_at_the_centre_gives_an_image_without_phase(tmp_path, n, axis):
     shape[axis] = n
 
     def centre_only(k):
-        k[:] = 0
+        k[:] = 1e-20  # 0 would count as not measured
         k[:, :, k.shape[2] // 2, k.shape[3] // 2, k.shape[4] // 2] = 1
         return mrd.imaging_lines(k)
 
@@ -223,6 +224,27 @@ def test_only_imaging_lines_make_the_image(tmp_path):
         assert any(f.problem == f"1 {kind} lines" for f in scan.findings)
 
 
+@pytest.mark.parametrize("names", [("dataset", "dataset_2"), ("dataset_1", "dataset_2"), ("noise", "dataset")])
+def test_noise_scan_in_a_group_of_its_own(tmp_path, names):
+    images = mrd.random_images((2, 2, 6, 5, 4))
+    path = make(tmp_path, images / 2)
+    with h5py.File(path, "r+") as f:
+        f.move("dataset", "all")
+        for name, rows in zip(names, (slice(0, 1), slice(1, None))):
+            f[f"{name}/data"] = f["all/data"][rows]
+            f[f"{name}/xml"] = f["all/xml"][:]
+        record = f[f"{names[0]}/data"][0]
+        record["data"] = record["data"] / 2
+        f[f"{names[0]}/data"][0] = record
+        del f["all"]
+    scan, result = reconstruct(path)
+    assert [str(f) for f in scan.findings] == [
+        f"group {names[0]} beside {names[1]} has 1 acquisitions, none for the image; its noise scan is used"
+    ]
+    assert result.coil_images.noise_sd == 1.0
+    np.testing.assert_allclose(all_images(result), images, atol=TOL)
+
+
 def test_phase_sign_conjugates(tmp_path):
     images = mrd.random_images((1, 2, 6, 5, 4))
     _, result = reconstruct(make(tmp_path, images), phase_sign="-")
@@ -269,6 +291,29 @@ def test_without_a_noise_scan_the_level_is_unknown_and_coils_are_decorrelated(tm
     assert any("no noise scan" in note for note in result.record.notes)
     flat = all_images(result).reshape(2, -1)
     np.testing.assert_allclose(flat @ flat.conj().T / flat.shape[1], 2 * np.eye(2), atol=0.25)
+
+
+@pytest.mark.parametrize("noise_scan", [True, False])
+@pytest.mark.parametrize("filled", ["lines", "ends", "half"])
+def test_stored_zeros_count_as_not_measured(tmp_path, noise_scan, filled):
+    """Elliptical k-space, asymmetric echoes and partial Fourier, filled up with zeros by the scanner."""
+    rng = np.random.default_rng(9)
+    lines = []
+    for a, b in np.ndindex(24, 24):
+        noise = rng.normal(size=(2, 64)) + 1j * rng.normal(size=(2, 64))
+        if filled == "lines":
+            noise *= np.hypot(a - 12, b - 12) <= 12
+        else:
+            noise[:, : 16 if filled == "ends" else 24] = 0
+            noise[:, 48 if filled == "ends" else 64 :] = 0
+        lines.append(mrd.Line(noise * 50, ky=a, kz=b))
+    xml = mrd.header((64, 24, 24), (32, 24, 24), fov_encoded=(64, 24, 24), fov_recon=(32, 24, 24), te_ms=[4])
+    scan = [mrd.noise_line(2, rng, 2 * 50**2 * np.eye(2))] if noise_scan else []
+    _, result = reconstruct(mrd.write(tmp_path / "n.h5", xml, scan + lines))
+    assert result.coil_images.noise_sd == (1.0 if noise_scan else None)
+    assert any("zeros only" in note for note in result.record.notes) == (filled == "lines")
+    flat = all_images(result).reshape(2, -1)
+    np.testing.assert_allclose(flat @ flat.conj().T / flat.shape[1], 2 * np.eye(2), atol=0.15)
 
 
 def test_coil_images_are_read_one_at_a_time(tmp_path):
