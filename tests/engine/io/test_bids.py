@@ -207,12 +207,13 @@ def test_orientation_of_the_scanner_and_not_of_a_registration(tmp_path, code):
     assert "the qform is taken" in said
 
 
-@pytest.mark.parametrize("codes", [(1, 1), (1, 2), (2, 0)])
-def test_doubtful_orientation_is_told(tmp_path, codes):
+@pytest.mark.parametrize(("codes", "level"), [((1, 1), "warning"), ((1, 2), "warning"), ((2, 0), "info")])
+def test_doubtful_orientation_is_told(tmp_path, codes, level):
+    """An sform that is alone and of no scanner is what many programs write: worth a word, not a warning."""
     scan = turned(tmp_path, 25, codes)
     t = np.deg2rad(25)
     np.testing.assert_allclose(scan.b0_dir, (0, np.sin(t), np.cos(t)), atol=1e-5)
-    assert ["the sform is taken" in said for said in warnings(scan)] == [True]
+    assert [f.level for f in scan.findings if "the sform is taken" in str(f)] == [level]
 
 
 @pytest.mark.parametrize("codes", [(1, 0), (1, 1), (1, 2), (2, 1)])
