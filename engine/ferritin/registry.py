@@ -49,7 +49,7 @@ class Method:
     parameters: tuple[Parameter, ...]
     host: bool = False
     takes_progress: bool = False
-    needs: Mapping[str, str] = field(default_factory=dict)
+    needs: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
