@@ -8,7 +8,8 @@ from engine.dipole.phantoms import six_spheres, slope
 from ferritin.dipole.tv import tv
 from ferritin.errors import InputError, ParameterError
 from ferritin.inversion import sparse
-from ferritin.inversion.sparse import BACKGROUND, EDGES_AT, NOISE
+from ferritin.inversion.problem import Problem
+from ferritin.inversion.sparse import DOUBT, EDGES_AT, PER_NOISE, PER_NOISE_VARIANCE, STRUCTURE
 from properties.fields import sphere_field
 
 
@@ -90,15 +91,16 @@ def test_the_price_of_outer_sources_goes_evenly_from_noise_to_background(monkeyp
     """No verdict hangs by a hair: the map of a field between the two lies between both maps."""
     scan, mask, _, _, field = six_spheres(n=32)
     left = sphere_field(scan, 4.0, 1.0, centre=(16, 16, -6)) * np.float32(scan.hz_per_ppm) * mask
-    price = {}
-    for share in (0.1, NOISE, NOISE + 1e-4, 0.1325, BACKGROUND - 1e-4, BACKGROUND, 0.3):
-        monkeypatch.setattr(sparse, "_share", lambda *_, share=share: share)
-        price[share] = tv(field + left, mask, scan, lambda_=1e-4, own_edges=None).chi
+    weight, price = 1e-4, {}
+    spread = Problem(field + left, mask, scan).spread()
+    noise = STRUCTURE + PER_NOISE * (weight / PER_NOISE_VARIANCE) ** 0.5 / spread
+    for at in (-3, 0, 0.01, 0.5, 0.99, 1, 3):
+        monkeypatch.setattr(sparse, "_share", lambda *_, at=at: noise + at * DOUBT)
+        price[at] = tv(field + left, mask, scan, lambda_=weight, own_edges=None).chi
     apart = lambda a, b: np.linalg.norm(price[a] - price[b])  # noqa: E731
-    assert apart(0.1, NOISE) == apart(BACKGROUND, 0.3) == 0
-    assert apart(NOISE, NOISE + 1e-4) < 0.1 * apart(NOISE, BACKGROUND)
-    assert apart(BACKGROUND - 1e-4, BACKGROUND) < 0.1 * apart(NOISE, BACKGROUND)
-    assert max(apart(NOISE, 0.1325), apart(0.1325, BACKGROUND)) < apart(NOISE, BACKGROUND)
+    assert apart(-3, 0) == apart(1, 3) == 0
+    assert max(apart(0, 0.01), apart(0.99, 1)) < 0.1 * apart(0, 1)
+    assert max(apart(0, 0.5), apart(0.5, 1)) < apart(0, 1)
 
 
 def test_any_namespace_comes_to_the_same_map_past_all_revisions(xp, to_xp, to_np):
