@@ -41,12 +41,12 @@ FREE = 0.003
 NEAR_MM = 8.0
 """Sources closer to the mask may stand for those inside it, or for the noise of the rim; the field of farther ones is
 smooth, and they tell of background."""
-STRUCTURE, PER_NOISE, DOUBT = 0.065, 0.3, 0.015
+STRUCTURE, PER_NOISE, DOUBT, MOST_NOISE = 0.065, 0.3, 0.015, 0.2
 """Share of the field that far sources take while they are cheap. Up to STRUCTURE + PER_NOISE · noise/field it is what a
 local field with that noise gives, from DOUBT more on it is background, and the price goes evenly from one to the other
-between them, since a wrong verdict is dear either way. Noise is what λ stands for, 0.04 to 0.2 of the field on the
-simulated heads of two programs: local fields gave 0.03 to 0.07, with the most noise up to 0.127; PDF leaves 0.10 with
-noise of 0.08 and 0.14 with 0.2, V-SHARP 0.11 and 0.17, LBV 0.25."""
+between them, since a wrong verdict is dear either way. Noise is what λ stands for, up to MOST_NOISE of the field: a λ
+beyond that was chosen to smooth. On simulated heads of two programs it was 0.04 to 0.2: local fields gave 0.03 to 0.07,
+with the most noise up to 0.127; PDF leaves 0.10 with noise of 0.08, 0.14 with 0.2, V-SHARP 0.11 and 0.17, LBV 0.25."""
 
 
 def sparse_sources(
@@ -91,7 +91,7 @@ def sparse_sources(
     def price(chi: Any) -> None:
         """The price of outer sources, by what the far ones have found while they were free."""
         left = _share(problem, chi * far)
-        noise = (lambda_ / PER_NOISE_VARIANCE) ** 0.5 / problem.spread()
+        noise = min((lambda_ / PER_NOISE_VARIANCE) ** 0.5 / problem.spread(), MOST_NOISE)
         freedom = min(max((left - STRUCTURE - PER_NOISE * noise) / DOUBT, 0.0), 1.0)
         prior[...] = xp.where(problem.inside, prior, np.float32(lambda_ * FREE**freedom))
         notes.append(f"far sources make {100 * left:.1f} % of the field: {_verdict(freedom)}")

@@ -103,6 +103,15 @@ def test_the_price_of_outer_sources_goes_evenly_from_noise_to_background(monkeyp
     assert max(apart(0, 0.5), apart(0.5, 1)) < apart(0, 1)
 
 
+def test_a_large_weight_hides_no_background(monkeypatch):
+    """A weight that was chosen to smooth does not stand for noise that could explain what far sources find."""
+    scan, mask, _, _, field = six_spheres(n=32)
+    monkeypatch.setattr(sparse, "_share", lambda *_: 0.2)
+    for weight in (1e-4, 10.0):
+        notes = " ".join(tv(field, mask, scan, lambda_=weight, iterations=16).record.notes)
+        assert "outer sources are free" in notes
+
+
 def test_any_namespace_comes_to_the_same_map_past_all_revisions(xp, to_xp, to_np):
     """Weights after rejection, the price of outer sources and the map's own edges come into it one after the other."""
     scan, mask, _, _, field = six_spheres(n=32)
