@@ -47,7 +47,8 @@ def tv(
         as the most probable map under a prior of fixed width; it grows in proportion to the field's scale.
     outside : λ outside the mask relative to inside. What is left of the background field is explained by sources
         there, the cheaper the smaller this is; 1 treats both alike. "auto" is 0.003 when sources more than 8 mm away
-        take more of the field than its noise explains, 1 when they do not, between when it may be either.
+        take more of the field than its noise explains, 2 when they do not, between when it may be either; when they do
+        not, steps across the border of the mask cost a tenth.
     edges : gradients beyond this multiple of the median count as edges; None ignores them.
     own_edges : gradients of chi itself beyond this multiple of λ count as edges, too, once a first map shows them: with
         little noise many do, with much noise none; None ignores them.

@@ -26,6 +26,8 @@ from ferritin.solvers.total_variation import TotalVariation
 
 PER_NOISE_VARIANCE = 55.0
 """λ over the noise variance [1/ppm]: the reciprocal of the typical step of chi between neighbours under the prior."""
+LEAST = 7e-4
+"""The least automatic λ, over the field's standard deviation: with less, the iterations do not get there."""
 WITHOUT_NOISE_MAP = 1e-4
 """λ [ppm] when nothing is known of the noise: smaller ones find the sources outside the mask too slowly."""
 PENALTIES, PENALTIES_OUTER = (0.1, 1.0), (0.01, 0.35)
@@ -36,8 +38,11 @@ LEAST_SPREAD = 1e-3
 PRICE_AT, EDGES_AT = 15, 30
 """Iterations after which outer sources get their price, and the map's own edges ease the prior: the first need only the
 far field, the second a map whose edges are where they stay."""
-FREE = 0.003
-"""λ outside the mask relative to inside where some of the background is left in the field."""
+FREE, DEAR = 0.003, 2.0
+"""λ outside the mask relative to inside: where some of the background is left in the field, and where none is."""
+BORDER = 0.1
+"""λ across the border of the mask relative to inside where no background is left. Tissue ends there, with a step in chi
+that is no more than the choice of a reference: shrinking it costs a slow wave inside."""
 NEAR_MM = 8.0
 """Sources closer to the mask may stand for those inside it, or for the noise of the rim; the field of farther ones is
 smooth, and they tell of background."""
@@ -70,7 +75,10 @@ def sparse_sources(
         lambda_, why = WITHOUT_NOISE_MAP, "no noise map"
         if known is not None:
             noise = noise_level(problem, weight)
-            lambda_, why = PER_NOISE_VARIANCE * noise**2, f"noise {1e3 * noise:.3g} ppb by the field's spectrum"
+            lambda_, why = (
+                max(PER_NOISE_VARIANCE * noise**2, LEAST * problem.spread()),
+                f"noise {1e3 * noise:.3g} ppb by the field's spectrum",
+            )
         notes.append(f"lambda = {lambda_:.3g} ppm ({why})")
     auto = outside == "auto"
     if not lambda_ > 0 or not (auto or 0 < outside <= 1):
@@ -93,7 +101,9 @@ def sparse_sources(
         left = _share(problem, chi * far)
         noise = min((lambda_ / PER_NOISE_VARIANCE) ** 0.5 / problem.spread(), MOST_NOISE)
         freedom = min(max((left - STRUCTURE - PER_NOISE * noise) / DOUBT, 0.0), 1.0)
-        prior[...] = xp.where(problem.inside, prior, np.float32(lambda_ * FREE**freedom))
+        prior[...] = xp.where(problem.inside, prior, np.float32(lambda_ * FREE**freedom * DEAR ** (1 - freedom)))
+        eased = xp.minimum(prior, np.float32(lambda_ * BORDER ** (1 - freedom)))
+        prior[...] = xp.where(_across_border(xp, problem.inside), eased, prior)
         notes.append(f"far sources make {100 * left:.1f} % of the field: {_verdict(freedom)}")
 
     revisions = {PRICE_AT: price} if auto else {}
@@ -125,11 +135,19 @@ def _set_far_free(problem: Problem, prior: Any) -> Any:
     return far
 
 
+def _across_border(xp: Any, inside: Any) -> Any:
+    """Voxels that differ from the next one along some axis in being inside: (x, y, z) bool."""
+    across = xp.zeros(inside.shape, bool)
+    for axis in range(3):
+        across |= inside != xp.roll(inside, -1, axis=axis)
+    return across
+
+
 def _verdict(freedom: float) -> str:
     """What the price says that outer sources pay."""
     if freedom in (0.0, 1.0):
         return "background is left, and outer sources are free" if freedom else "no background is left"
-    return f"background may be left, and outer sources cost {FREE**freedom:.2g} of the others"
+    return f"background may be left, and outer sources cost {FREE**freedom * DEAR ** (1 - freedom):.2g} of the others"
 
 
 def _too_late(revisions: Iterable[int], done: int) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from ferritin.inversion.laplacian import inner_voxels
 from ferritin.inversion.noise import noise_level
 from ferritin.inversion.problem import Problem
 from ferritin.inversion.radians import radians_per_ppm
-from ferritin.inversion.sparse import PER_NOISE_VARIANCE
+from ferritin.inversion.sparse import LEAST, PER_NOISE_VARIANCE
 from ferritin.ops.gradient import Gradient
 
 Rule = Literal["auto", "l-curve", "discrepancy", "cross-validation"]
@@ -38,7 +38,9 @@ WITHOUT_MAP = 66.0
 then the error of the worse part of the field, or the model's, and not that of every voxel."""
 
 AUTO: dict[str, Callable[[Case], float]] = {
-    "tv": lambda c: (PER_NOISE_VARIANCE if c.mapped else WITHOUT_MAP / c.voxel_mm) * c.noise**2,
+    "tv": lambda c: max(
+        (PER_NOISE_VARIANCE if c.mapped else WITHOUT_MAP / c.voxel_mm) * c.noise**2, LEAST * c.problem.spread()
+    ),
     "fansi_tv": lambda c: 88 * c.noise**2,
     "fansi_tgv": lambda c: 88 * c.noise**2,
     "wh_qsm": lambda c: 88 * c.noise**2,

@@ -10,6 +10,8 @@ from ferritin.errors import InputError, ParameterError
 from ferritin.inversion import sparse
 from ferritin.inversion.problem import Problem
 from ferritin.inversion.sparse import DOUBT, EDGES_AT, PER_NOISE, PER_NOISE_VARIANCE, STRUCTURE
+from ferritin.phantom.field import field as field_of_cells
+from ferritin.scan import Scan
 from properties.fields import sphere_field
 
 
@@ -101,6 +103,28 @@ def test_the_price_of_outer_sources_goes_evenly_from_noise_to_background(monkeyp
     assert apart(-3, 0) == apart(1, 3) == 0
     assert max(apart(0, 0.01), apart(0.99, 1)) < 0.1 * apart(0, 1)
     assert max(apart(0, 0.5), apart(0.5, 1)) < apart(0, 1)
+
+
+def test_a_step_at_the_border_of_the_mask_costs_no_wave_inside():
+    """chi all of which is 0.1 ppm above what surrounds the mask: shrinking that step would bend the whole map."""
+    n = 40
+    scan = Scan((0.004, 0.012), 3.0, np.eye(4), (n,) * 3)
+    x = np.indices(scan.shape) - n / 2 + 0.5
+    mask = (abs(x[2]) < 12) & (x[0] ** 2 + x[1] ** 2 < 14**2)
+    ball = ((x - np.reshape([3, 2, -1], (3, 1, 1, 1))) ** 2).sum(axis=0) < 16
+    chi = np.where(mask, 0.1 + 0.2 * ball, 0).astype(np.float32)
+    field = (field_of_cells(chi, (1, 1, 1), (0, 0, 1)) * np.float32(scan.hz_per_ppm) * mask).astype(np.float32)
+    found, truth = tv(field, mask, scan, lambda_=2e-4).chi, chi - chi[mask].mean()
+    assert np.linalg.norm((found - truth)[mask]) < 0.15 * np.linalg.norm(truth[mask])
+
+
+def test_automatic_lambda_of_a_field_without_noise():
+    """There is a least one, and it grows with the field."""
+    scan, mask, _, _, field = six_spheres(n=32)
+    smooth = ndimage.gaussian_filter(field, 3) * mask
+    least = [float(tv(k * smooth, mask, scan, iterations=1).record.notes[0].split()[2]) for k in (1, 3)]
+    assert least[0] == pytest.approx(7e-4 * Problem(smooth, mask, scan).spread(), rel=0.01)
+    assert least[1] == pytest.approx(3 * least[0], rel=0.01)
 
 
 def test_a_large_weight_hides_no_background(monkeypatch):
