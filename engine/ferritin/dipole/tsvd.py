@@ -8,7 +8,7 @@ import numpy as np
 
 from ferritin.backend import namespace
 from ferritin.errors import ParameterError
-from ferritin.inversion.division import Division
+from ferritin.inversion.division import Division, cone
 from ferritin.ops.sweep import Part
 from ferritin.registry import method
 from ferritin.stages import Susceptibility
@@ -34,18 +34,19 @@ def tsvd(
     Returns
     -------
     Susceptibility
-        chi in ppm, divided by the share of k-space that is kept, which is what a point source keeps of its value.
+        chi in ppm, divided by the share of all directions that is kept, which is what a source keeps of its value.
+        Over the corners of k-space as well, the share would differ with the angle of B0, and the value of anything
+        larger than a voxel with it.
     """
     if not 0 < threshold < 2 / 3:
         raise ParameterError(f"tsvd threshold = {threshold}, expected between 0 and 2/3; the default is 0.1")
     division = Division(local_field, mask, scan)
-    xp, kept = namespace(local_field), []  # by part, how much of k-space
+    xp, (low, high) = namespace(local_field), cone(threshold)
 
     def inverse(kernel: Any, part: Part) -> Any:
         keep = abs(kernel) >= np.float32(threshold)
-        kept.append(division.half_sum(keep))
         return xp.divide(keep, xp.where(keep, kernel, np.float32(1)), out=kernel)
 
     chi = division.chi(inverse)
-    chi *= (np.prod(division.shape) / sum(kept)).astype(np.float32)
+    chi *= np.float32(1 / (1 - (high - low)))
     return division.finish(chi, reference)

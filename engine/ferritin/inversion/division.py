@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -45,11 +46,11 @@ class Division:
 
         return filtered(self.field, self.shape, work, self.box.shape)
 
-    def half_sum(self, even: Any) -> Any:
-        """Sum over a part of the whole k-space of a real, even quantity given on that of the half spectrum."""
-        total = 2 * even.sum(dtype=np.float64) - even[..., 0].sum(dtype=np.float64)
-        return total - even[..., -1].sum(dtype=np.float64) if self.shape[2] % 2 == 0 else total
-
     def finish(self, chi: Any, reference: str) -> Susceptibility:
         """As `Problem.finish`."""
         return finish(chi, self.inside, self.box, reference=reference)
+
+
+def cone(threshold: float) -> tuple[float, float]:
+    """Cosines to B0 between which |D| = |1/3 − cos²| stays below the threshold (0 to 2/3)."""
+    return math.sqrt(max(1 / 3 - threshold, 0)), math.sqrt(1 / 3 + threshold)

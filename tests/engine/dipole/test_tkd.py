@@ -1,10 +1,10 @@
-"""TKD on six spheres: the slope after the correction of the point spread, and its scaling."""
+"""TKD on six spheres: the slope after the correction of what the cut takes, and its scaling; TSVD on a ball."""
 
 import numpy as np
 import pytest
 
 from engine.dipole.phantoms import six_spheres, slope
-from ferritin.dipole.tkd import tkd
+from ferritin.dipole import tkd, tsvd
 from ferritin.errors import ParameterError
 from ferritin.ops.dipole import Dipole
 from properties.fields import scan_of
@@ -21,15 +21,16 @@ def test_slope(b0_dir, voxel):
     assert record.stopped_by == "closed form"
 
 
-def test_point_source_keeps_its_value():
-    """The correction makes the peak of a single voxel's image 1 for any threshold."""
-    scan = scan_of((48, 48, 48))
-    point = np.zeros(scan.shape, np.float32)
-    point[24, 24, 24] = 1
-    field = Dipole(np, scan.shape, scan)(point) * np.float32(scan.hz_per_ppm)
-    for threshold in (0.1, 0.3, 0.6):
-        found = tkd(field, np.ones(scan.shape, bool), scan, threshold=threshold, reference="none").chi
-        assert found[24, 24, 24] == pytest.approx(1, abs=0.03)
+@pytest.mark.parametrize("invert", [tkd, tsvd])
+@pytest.mark.parametrize("b0_dir", [(0, 0, 1), (0, 0.4, 0.9), (0.5, 0.3, 0.8)])
+@pytest.mark.parametrize("threshold", [0.05, 0.15, 0.4])
+def test_a_smooth_ball_keeps_its_value_at_any_angle(invert, b0_dir, threshold):
+    """What the cut takes depends on the direction in k-space alone, and a ball has as much of each."""
+    scan = scan_of((48, 48, 48), b0_dir=b0_dir)
+    ball = np.exp(-((np.indices(scan.shape) - 24.0) ** 2).sum(axis=0) / (2 * 2.5**2)).astype(np.float32)
+    field = Dipole(np, scan.shape, scan)(ball) * np.float32(scan.hz_per_ppm)
+    found = invert(field, np.ones(scan.shape, bool), scan, threshold=threshold, reference="none").chi
+    assert found[24, 24, 24] == pytest.approx(1, abs=0.03)
 
 
 def test_linear():

@@ -1,9 +1,9 @@
-"""Closed forms in one sweep: sums over the whole of k-space, and the division itself against whole arrays."""
+"""Closed forms in one sweep: the cone that they cut, and the division itself against whole arrays."""
 
 import numpy as np
 import pytest
 
-from ferritin.inversion.division import Division
+from ferritin.inversion.division import Division, cone
 from ferritin.inversion.problem import Problem
 from properties.fields import scan_of
 
@@ -12,13 +12,12 @@ MASK = np.zeros(SCAN.shape, bool)
 MASK[4:15, 4:14, 4:12] = True
 
 
-@pytest.mark.parametrize("shape", [(20, 18, 16), (19, 18, 15)])
-def test_half_sum_is_the_sum_over_all_frequencies(shape):
-    division = Division(np.zeros(SCAN.shape, np.float32), MASK, SCAN)
-    division.shape = shape
-    power = np.abs(np.fft.fftn(np.random.default_rng(0).normal(size=shape))) ** 2
-    half = power[..., : shape[2] // 2 + 1]
-    assert division.half_sum(half[:, :7]) + division.half_sum(half[:, 7:]) == pytest.approx(power.sum())
+@pytest.mark.parametrize("threshold", [0.05, 0.3, 0.5])
+def test_cone_is_where_the_kernel_is_small(threshold):
+    low, high = cone(threshold)
+    cosine = np.linspace(0, 1, 200_001)
+    small = cosine[abs(1 / 3 - cosine**2) < threshold]
+    assert (small[0], small[-1]) == pytest.approx((low, high), abs=1e-5)
 
 
 def test_division_is_a_product_in_the_whole_of_k_space():
