@@ -24,7 +24,7 @@ from ferritin.ops.smv import depth_mm
 from ferritin.solvers.stopping import Stopping
 from ferritin.solvers.total_variation import TotalVariation
 
-PER_NOISE_VARIANCE = 55.0
+PER_NOISE_VARIANCE = 62.0
 """λ over the noise variance [1/ppm]: the reciprocal of the typical step of chi between neighbours under the prior."""
 LEAST = 7e-4
 """The least automatic λ, over the field's standard deviation: with less, the iterations do not get there."""
@@ -46,12 +46,12 @@ that is no more than the choice of a reference: shrinking it costs a slow wave i
 NEAR_MM = 8.0
 """Sources closer to the mask may stand for those inside it, or for the noise of the rim; the field of farther ones is
 smooth, and they tell of background."""
-STRUCTURE, PER_NOISE, DOUBT, MOST_NOISE = 0.065, 0.3, 0.015, 0.2
+STRUCTURE, PER_NOISE, DOUBT, MOST_NOISE = 0.065, 0.35, 0.015, 0.2
 """Share of the field that far sources take while they are cheap. Up to STRUCTURE + PER_NOISE · noise/field it is what a
 local field with that noise gives, from DOUBT more on it is background, and the price goes evenly from one to the other
 between them, since a wrong verdict is dear either way. Noise is what λ stands for, up to MOST_NOISE of the field: a λ
 beyond that was chosen to smooth. On simulated heads of two programs it was 0.04 to 0.2: local fields gave 0.03 to 0.07,
-with the most noise up to 0.127; PDF leaves 0.10 with noise of 0.08, 0.14 with 0.2, V-SHARP 0.11 and 0.17, LBV 0.25."""
+with the most noise up to 0.135; PDF leaves 0.10 with noise of 0.08, 0.145 with 0.2, V-SHARP 0.11 and 0.17, LBV 0.25."""
 
 
 def sparse_sources(
@@ -75,10 +75,8 @@ def sparse_sources(
         lambda_, why = WITHOUT_NOISE_MAP, "no noise map"
         if known is not None:
             noise = noise_level(problem, weight)
-            lambda_, why = (
-                max(PER_NOISE_VARIANCE * noise**2, LEAST * problem.spread()),
-                f"noise {1e3 * noise:.3g} ppb by the field's spectrum",
-            )
+            lambda_ = max(PER_NOISE_VARIANCE * noise**2, LEAST * problem.spread())
+            why = f"noise {1e3 * noise:.3g} ppb by the field's spectrum"
         notes.append(f"lambda = {lambda_:.3g} ppm ({why})")
     auto = outside == "auto"
     if not lambda_ > 0 or not (auto or 0 < outside <= 1):
