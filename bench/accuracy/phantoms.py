@@ -140,10 +140,11 @@ def measure_once(method, name: str, grid: tuple, seed: int) -> tuple[float, floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--methods", nargs="+", help="some of them; all when not given")
+    parser.add_argument("--methods", nargs="+", help="some of them, beside the rows that are there; all when not given")
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "results/phantoms.json")
     a = parser.parse_args()
-    rows = []
+    rows = json.loads(a.out.read_text())["rows"] if a.methods and a.out.exists() else []
+    rows = [row for row in rows if row["method"] not in a.methods]
     for method in methods("dipole"):
         if method.consumes != ("local_field", "mask") or (a.methods and method.name not in a.methods):
             continue
@@ -154,10 +155,11 @@ def main() -> None:
             off = max(abs(s["slope"] / straight["slope"] - 1) for s in turned)
             worse = max(s["nrmse"] / straight["nrmse"] for s in turned)
             row = {"method": method.name, "object": name, **scores}
-            row |= {"slope_differs_by": round(off, 4), "nrmse_ratio": round(worse, 3)}
+            row |= {"placements": len(SHIFTS_MM), "slope_differs_by": round(off, 4), "nrmse_ratio": round(worse, 3)}
             row["within_limit"] = off <= LIMIT and worse <= 1 + LIMIT
             rows.append(row)
             print(json.dumps(row), flush=True)
+    rows.sort(key=lambda row: row["method"])
     summary = {
         "machine": describe(),
         "limit": LIMIT,

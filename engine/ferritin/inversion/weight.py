@@ -152,7 +152,7 @@ class Case:
         noise = xp.where(out, np.float32(np.inf), known)
         held = self._inner() & self.problem.box.crop(out)
         errors = [self._misfit(self._solve(w, field_noise=noise), held) for w in weights]
-        return weights[int(np.argmin(errors))], "cross-validation"
+        return lowest(weights, errors), "cross-validation"
 
     def _solve(self, weight: float, **changed: Any) -> Any:
         """chi [ppm] in the box."""
@@ -184,6 +184,19 @@ class Case:
         slope = Gradient((1.0, 1.0, 1.0))(xp, chi)
         size = xp.sqrt((slope * slope).sum(axis=0))[self._inner()]
         return float(size.mean(dtype=np.float64))
+
+
+def lowest(weights: list[float], errors: list[float]) -> float:
+    """The weight of least error: the lowest point of a parabola in log weight through the least error and those beside.
+
+    weights : in even steps of the logarithm. The least error's own weight at either end, where one beside is missing.
+    """
+    at = int(np.argmin(errors))
+    if at in (0, len(errors) - 1):
+        return weights[at]
+    before, here, after = errors[at - 1 : at + 2]
+    share = (before - after) / max(2 * (before - 2 * here + after), 1e-30)
+    return weights[at] * (weights[at + 1] / weights[at]) ** share
 
 
 def corner(misfit: np.ndarray, roughness: np.ndarray) -> int | None:

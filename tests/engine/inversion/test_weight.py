@@ -9,7 +9,7 @@ from ferritin.dipole import closed_form, medi, tkd, tv
 from ferritin.errors import ParameterError
 from ferritin.inversion.noise import noise_level
 from ferritin.inversion.problem import Problem
-from ferritin.inversion.weight import corner
+from ferritin.inversion.weight import corner, lowest
 from ferritin.scan import Scan
 
 SD_PPM = 2e-3
@@ -62,6 +62,15 @@ def test_rules_come_near_the_best_weight(rule):
 
     best = min(error(w) for w in np.geomspace(3e-4, 3e-2, 7))
     assert error(rule) < 2 * best
+
+
+@pytest.mark.parametrize("true", [0.011, 0.02, 0.031])
+def test_lowest_error_lies_between_the_weights_that_were_tried(true):
+    weights = [0.005, 0.01, 0.02, 0.04, 0.08]
+    assert lowest(weights, [1 + np.log(w / true) ** 2 for w in weights]) == pytest.approx(true, rel=1e-3)
+    assert lowest(weights[::-1], [1 + np.log(w / true) ** 2 for w in weights[::-1]]) == pytest.approx(true, rel=1e-3)
+    assert lowest(weights, [1, 2, 3, 4, 5]) == 0.005
+    assert lowest(weights, [1, 1, 1, 1, 0]) == 0.08
 
 
 def test_corner_of_an_l():
