@@ -44,7 +44,8 @@ def tv(
     s0, r2star : (x, y, z) float32, optional
         The magnitude's decay; λ is lowered where its logarithm has edges.
     lambda_ : weight of the prior per difference between neighbouring voxels. "auto" takes it from the noise variance,
-        as the most probable map under a prior of fixed width; it grows in proportion to the field's scale.
+        as the most probable map under a prior of fixed width, and at least 7e-4 of the field's standard deviation; it
+        grows in proportion to the field's scale.
     outside : λ outside the mask relative to inside. What is left of the background field is explained by sources
         there, the cheaper the smaller this is; 1 treats both alike. "auto" is 0.003 when sources more than 8 mm away
         take more of the field than its noise explains, 2 when they do not, between when it may be either; when they do

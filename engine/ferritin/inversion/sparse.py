@@ -99,9 +99,9 @@ def sparse_sources(
         left = _share(problem, chi * far)
         noise = min((lambda_ / PER_NOISE_VARIANCE) ** 0.5 / problem.spread(), MOST_NOISE)
         freedom = min(max((left - STRUCTURE - PER_NOISE * noise) / DOUBT, 0.0), 1.0)
-        prior[...] = xp.where(problem.inside, prior, np.float32(lambda_ * FREE**freedom * DEAR ** (1 - freedom)))
-        eased = xp.minimum(prior, np.float32(lambda_ * BORDER ** (1 - freedom)))
-        prior[...] = xp.where(_across_border(xp, problem.inside), eased, prior)
+        prior[...] = xp.where(problem.inside, prior, np.float32(lambda_ * _cost(freedom)))
+        border = _across_border(xp, problem.inside)
+        prior[border] = xp.minimum(prior[border], np.float32(lambda_ * BORDER ** (1 - freedom)))
         notes.append(f"far sources make {100 * left:.1f} % of the field: {_verdict(freedom)}")
 
     revisions = {PRICE_AT: price} if auto else {}
@@ -141,11 +141,16 @@ def _across_border(xp: Any, inside: Any) -> Any:
     return across
 
 
+def _cost(freedom: float) -> float:
+    """λ of outer sources relative to inside."""
+    return FREE**freedom * DEAR ** (1 - freedom)
+
+
 def _verdict(freedom: float) -> str:
     """What the price says that outer sources pay."""
     if freedom in (0.0, 1.0):
         return "background is left, and outer sources are free" if freedom else "no background is left"
-    return f"background may be left, and outer sources cost {FREE**freedom * DEAR ** (1 - freedom):.2g} of the others"
+    return f"background may be left, and outer sources cost {_cost(freedom):.2g} of the others"
 
 
 def _too_late(revisions: Iterable[int], done: int) -> tuple[str, ...]:
