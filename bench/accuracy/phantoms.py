@@ -61,7 +61,7 @@ def world(scan: Scan) -> list[np.ndarray]:
 
 
 def phantom(name: str, *grid: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """chi and its field [ppm] as an acquisition sees both, its own frequencies alone; labels of inner voxels."""
+    """chi and its field [ppm] as every acquisition sees both, its frequencies alone; labels of inner voxels."""
     chi, field, _ = exact(name, scan_of(*grid, fine=FINE))
     depth = exact(name, scan_of(*grid))[2]
     return band_limited(chi), band_limited(field), depth
@@ -102,11 +102,15 @@ def _ends() -> np.ndarray:
 
 
 def band_limited(fine: np.ndarray) -> np.ndarray:
-    """What a k-space of 1 mm voxels holds of a finer volume; sample 0 stays in place."""
+    """What the ball of k-space within that of 1 mm voxels holds of a finer volume; sample 0 stays in place.
+
+    The cube would turn with the voxels, and its ringing with it: two acquisitions would not see the same object.
+    """
     k = np.fft.fftshift(np.fft.fftn(fine))
     middle, half = fine.shape[0] // 2, SIZE // 2
-    k = k[tuple(slice(middle - half, middle + half) for _ in range(3))].copy()
-    k[0], k[:, 0], k[:, :, 0] = 0, 0, 0  # the Nyquist planes have no partner
+    k = k[tuple(slice(middle - half, middle + half) for _ in range(3))]
+    step = np.arange(-half, half)
+    k = k * (step**2 + step[:, None] ** 2 + step[:, None, None] ** 2 < half**2)
     return np.fft.ifftn(np.fft.ifftshift(k)).real * (SIZE / fine.shape[0]) ** 3
 
 

@@ -30,7 +30,7 @@ def ilsqr(
     scan: Any,
     *,
     cone: Annotated[float, "1"] = 0.1,
-    tolerance: Annotated[float, "relative residual"] = 1e-2,
+    tolerance: Annotated[float, "relative residual"] = 1e-3,
     iterations: int = 50,
     reference: Annotated[str, "mean|none"] = "mean",
     progress: Any = None,
@@ -42,7 +42,8 @@ def ilsqr(
     local_field : (x, y, z) float32 [Hz]
     mask : (x, y, z) bool
     cone : |D| below which k-space may hold streaks.
-    tolerance, iterations : of both least-squares problems, the map's (LSMR) and the streaks' (CG).
+    tolerance, iterations : of both least-squares problems, the map's (LSMR) and the streaks' (CG). The usual 1e-2
+        ends the first after 15 iterations, with slopes lower by 0.07 that depend on the angle to B0 (phantoms.json).
     """
     if not 0 < cone < 1 / 3:
         raise ParameterError(f"ilsqr cone = {cone}, expected between 0 and 1/3; the default is 0.1")

@@ -21,7 +21,7 @@ CASES = {
     "tikhonov": ({"lambda_": 1e-4, "tolerance": 1e-3, "iterations": 100}, 0.3),
     "ndi": ({"iterations": 200, "tolerance": 0.0}, 0.3),
     "rts": ({"first_iterations": 15}, 0.25),
-    "ilsqr": ({"tolerance": 1e-3}, 0.2),
+    "ilsqr": ({}, 0.2),
     "tv": ({"lambda_": 2e-5, "outside": 1.0}, 0.05),
     "star": ({"lambda_": 2e-5}, 0.05),
     "fansi_tv": ({"lambda_": 2e-5}, 0.05),
