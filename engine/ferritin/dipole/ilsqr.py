@@ -43,7 +43,7 @@ def ilsqr(
     mask : (x, y, z) bool
     cone : |D| below which k-space may hold streaks.
     tolerance, iterations : of both least-squares problems, the map's (LSMR) and the streaks' (CG). The usual 1e-2
-        ends the first after 15 iterations, with slopes lower by 0.07 that depend on the angle to B0 (phantoms.json).
+        ends the first after 15 iterations, with slopes lower by up to 0.06 that depend more on the angle to B0.
     """
     if not 0 < cone < 1 / 3:
         raise ParameterError(f"ilsqr cone = {cone}, expected between 0 and 1/3; the default is 0.1")
