@@ -1,11 +1,11 @@
 """How much regularisation: rules that choose `lambda` for any inversion that has one.
 
 auto is the most probable map's weight: the noise variance over the typical size of what the prior counts, a number for
-each method; it costs nothing. Those of tv and closed_form were measured on twelve heads
-(bench/accuracy/automatic_weight.py), the others were set on one of them. The other rules solve the problem for several
-weights and look at the misfit. The field of sources outside the mask is smooth there and may be anything, so that
-discrepancy and cross-validation judge the misfit by its Laplacian, against that of the noise. An L-curve is that of the
-plain misfit (Hansen PC. SIAM Rev 1992;34:561); it smooths too little where the noise is large.
+each method; it costs nothing. Those of tv and closed_form were measured on twelve heads, all others but tgv's on two
+(bench/accuracy/automatic_weight.py). The other rules solve the problem for several weights and look at the misfit. The
+field of sources outside the mask is smooth there and may be anything, so that discrepancy and cross-validation judge
+the misfit by its Laplacian, against that of the noise. An L-curve is that of the plain misfit (Hansen PC. SIAM Rev
+1992;34:561); it smooths too little where the noise is large.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ AUTO: dict[str, Callable[[Case], float]] = {
     "tv": lambda c: max(
         (PER_NOISE_VARIANCE if c.mapped else WITHOUT_MAP / c.voxel_mm) * c.noise**2, LEAST * c.problem.spread()
     ),
-    "fansi_tv": lambda c: 88 * c.noise**2,
-    "fansi_tgv": lambda c: 88 * c.noise**2,
-    "wh_qsm": lambda c: 88 * c.noise**2,
-    "star": lambda c: 88 * c.noise**2,
+    "fansi_tv": lambda c: PER_NOISE_VARIANCE * c.noise**2,
+    "fansi_tgv": lambda c: PER_NOISE_VARIANCE * c.noise**2,
+    "wh_qsm": lambda c: PER_NOISE_VARIANCE * c.noise**2,
+    "star": lambda c: PER_NOISE_VARIANCE * c.noise**2,
+    "hd_qsm": lambda c: PER_NOISE_VARIANCE * c.noise**2,
     "tgv": lambda c: 88 * c.noise**2,
-    "hd_qsm": lambda c: 55 * c.noise**2,
     "tikhonov": lambda c: 2.5e3 * c.noise**2,
     "closed_form": lambda c: 3.28 * (c.noise / c.voxel_mm) ** 0.9,  # the field's cut at the rim is noise of its own
     "l1_qsm": lambda c: 42 * c.noise,
