@@ -5,8 +5,8 @@
 Simulated heads, straight and oblique, each with three fields (fields.py): the true local field, the same with measured
 noise, and that of the whole chain. TV and the closed form on seeds 1-3 at 1.25 and 2 mm, the other methods that have
 an automatic weight on seed 1 at 2 mm. The sweep walks from the automatic weight in factors of sqrt 2 towards the lower
-NRMSE until it rises on both sides. The automatic weight sees no truth. Every solution is
-kept in the work folder and found again only when the engine has changed, so that a run that was stopped goes on.
+NRMSE until it rises on both sides. The automatic weight sees no truth. Every solution is kept in the work folder and
+found again only when the engine has changed, so that a run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ferritin.registry import find
 
 METHODS = ("tv", "closed_form")
 OTHERS = ("fansi_tv", "fansi_tgv", "wh_qsm", "star", "hd_qsm", "l1_qsm", "tikhonov", "medi")
-"""Those whose weight is automatic, too, but not their chain's default: on the heads of 2 mm of one seed."""
+"""Those whose weight is automatic, too, but that the chain does not take by default: on two heads of 2 mm."""
 CASES = [(m, v, s, o) for m in METHODS for v in VOXELS for s in SEEDS for o in ANGLES]
 CASES += [(m, 2.0, 1, o) for m in OTHERS for o in ANGLES]
 LIMIT = 1.03

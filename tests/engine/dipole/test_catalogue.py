@@ -187,6 +187,14 @@ def test_what_lies_outside_the_mask_is_not_looked_at(name):
     np.testing.assert_array_equal(other, plain)
 
 
+def test_fansi_tgv_gets_there_within_its_iterations():
+    """Spheres of five voxels across: with the penalties of the first order alone, 38 % after as many iterations."""
+    scan, mask, chi, _, field = six_spheres(voxel=(2.0, 2.0, 2.0))
+    found = dipole.fansi_tgv(field, mask, scan, lambda_=2e-4, tolerance=0.0).chi
+    truth = (chi - chi[mask].mean()) * mask
+    assert np.linalg.norm(found - truth) / np.linalg.norm(truth) < 0.25
+
+
 def test_ilsqr_knows_no_order_of_axes():
     scan, mask, _, _, field = six_spheres((1.0, 1.2, 1.5), (0.5, 0.3, 0.8), n=32)
     plain = dipole.ilsqr(field, mask, scan, iterations=10).chi
